@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# make help says what there is. V=1 shows commands; SAN=1 builds with ASan and UBSan into build-san/.
+SAN ?=
+O ?= build$(if $(SAN),-san)
+CC ?= gcc
+CLANG ?= clang-14
+PREFIX ?= /usr
+DESTDIR ?=
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
+
+LIBS := $(shell pkg-config --libs libbpf liburing liblz4 openssl libxxhash sqlite3 jansson libseccomp blkid 2>/dev/null) -linih -lpthread
+CHECK_LIBS = $(shell pkg-config --libs check)
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Werror
+CFLAGS ?= -O2 -g
+ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -fstack-protector-strong -Iinclude -Ilib -Ishipper -I$(O)/bpf $(CFLAGS) \
+	$(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+comma := ,
+ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=address$(comma)undefined)
+
+lib_o := $(patsubst %.c,$(O)/%.o,$(wildcard lib/*.c))
+bpf_o := $(patsubst %.c,$(O)/%.o,$(filter-out %.bpf.c,$(wildcard bpf/*.c)))
+shipper_o := $(patsubst %.c,$(O)/%.o,$(filter-out shipper/main.c shipper/freezer.c,$(wildcard shipper/*.c)))
+target_o := $(patsubst %.c,$(O)/%.o,$(filter-out target/main.c,$(wildcard target/*.c)))
+cli_o := $(patsubst %.c,$(O)/%.o,$(wildcard cli/*.c))
+programs := $(O)/tidemark $(O)/tidemark-shipper $(O)/tidemark-freezer $(O)/tidemark-target
+units := $(patsubst tests/unit/%.c,$(O)/tests/%,$(wildcard tests/unit/test_*.c))
+tools := $(patsubst tests/tools/%.c,$(O)/tests/%,$(wildcard tests/tools/*.c))
+
+all: $(programs)
+tests: $(units) $(tools)
+check: all tests ## unit tests: no root, no VM
+	$(Q)scripts/run-units $(O)
+lint: ## format, static analysis, include rules
+	$(Q)scripts/lint
+help:
+	@echo 'make [all|tests|check|lint|install|clean] [V=1] [SAN=1] [DESTDIR=] [PREFIX=/usr]'
+
+$(O)/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+$(O)/bpf/%.bpf.o: bpf/%.bpf.c bpf/tidemark_bpf.h
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D) && $(CLANG) -O2 -g -target bpf -D__TARGET_ARCH_x86 -Wall -Werror -Ibpf -I/usr/include/$(shell gcc -dumpmachine) -c -o $@ $<
+$(O)/bpf/tidemark.skel.h: $(O)/bpf/tidemark.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(or $(shell command -v bpftool),/usr/sbin/bpftool) gen skeleton $< name tidemark_bpf > $@.new && mv $@.new $@
+$(bpf_o): $(O)/bpf/tidemark.skel.h
+$(O)/lib.a: $(lib_o)
+$(O)/shipper.a: $(shipper_o) $(bpf_o)
+$(O)/target.a: $(target_o)
+$(O)/%.a:
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+link = $(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+$(O)/tidemark: $(cli_o) $(O)/lib.a
+	$(call say,LD,$@)
+	$(link)
+$(O)/tidemark-shipper: $(O)/shipper/main.o $(O)/shipper.a $(O)/lib.a
+	$(call say,LD,$@)
+	$(link)
+# Freezes filesystems, so that it must not depend on anything that may block on one: a program of its own, and small.
+$(O)/tidemark-freezer: shipper/freezer.c shipper/freezer.h
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -Ishipper $(CFLAGS) $(LDFLAGS) -o $@ $<
+$(O)/tidemark-target: $(O)/target/main.o $(O)/target.a $(O)/lib.a
+	$(call say,LD,$@)
+	$(link)
+# A test says which side it tests by its first line: "links: shipper", "links: target"; else lib alone.
+side = $(foreach s,shipper target,$(if $(shell sed -n '1,3{/links:.*$(s)/p}' $(1)),$(O)/$(s).a))
+.SECONDEXPANSION:
+$(units): $(O)/tests/%: tests/unit/%.c $$(call side,tests/unit/$$*.c) $(O)/lib.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget -Ibpf $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS) $(CHECK_LIBS)
+$(tools): $(O)/tests/%: tests/tools/%.c $$(call side,tests/tools/$$*.c) $(O)/lib.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS)
+
+install: all
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(O)/tidemark
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(O)/tidemark-shipper $(O)/tidemark-target
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/libexec $(O)/tidemark-freezer
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system shipper/*.service target/*.service
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/man/*.8
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 docs/man/*.5
+clean:
+	$(Q)rm -rf build build-san
+.PHONY: all tests check lint install clean help
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

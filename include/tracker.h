@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The tracker interface: what the shipper knows of how writes are seen.
+ *
+ * A tracker keeps, for every protected disk, two bitmaps of blocks: `now` (written since the last take) and `taken` (being
+ * shipped). Both live outside the shipper and survive it (I2). A write sets only `now`; only tmk_tracker_take() clears `now`,
+ * and it has set `taken` first; only tmk_tracker_release() clears `taken`.
+ *
+ * Backends: eBPF (bpf/), which marks a write when it is issued and again when it completes, so that a take needs no fence (I4).
+ * The kernel module comes behind the same interface.
+ *
+ * Offsets and lengths are bytes, relative to the start of the protected disk or partition. Functions return 0 or -errno and
+ * put a sentence for the operator into the tmk_error that they are given. One process holds a tracker at a time (R22): open
+ * fails with -EBUSY while another does. A handle belongs to one thread.
+ */
+#ifndef TMK_TRACKER_H
+#define TMK_TRACKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct tmk_error;
+struct tmk_tracker;
+
+#define TMK_TRACKER_MAP_LIMIT (256ull << 20) /* bytes of both bitmaps of all disks of the server */
+#define TMK_TRACKER_DISKS 64		     /* protected disks of one server */
+
+struct tmk_extent {
+	uint64_t offset;
+	uint64_t length;
+};
+
+/* A disk as the shipper found it. For a partition, `disk` is the whole disk that it lies on. */
+struct tmk_tracker_disk {
+	uint8_t key[16];    /* who it is: the protection's UUID xor the disk's number; finds it again after a restart */
+	dev_t disk;	    /* the whole disk: what the block layer reports */
+	uint64_t start;	    /* bytes from the start of the whole disk */
+	uint64_t length;    /* bytes */
+	char identity[128]; /* serial, wwn and the like; a change means another disk */
+	bool whole_disk;    /* start is 0 and every write counts, also one behind `length` (R21) */
+};
+
+struct tmk_tracker_attached {
+	int slot;	     /* names the disk from now on */
+	bool fresh;	     /* nothing is known of what was written before: all blocks are marked (I1) */
+	uint32_t block_size; /* bytes, a power of two, 4096 or more */
+};
+
+/* What one take found, over all the disks it was given. */
+struct tmk_take {
+	uint64_t gap;	 /* gap count; a mark is a point only if it is still this (R4) */
+	uint64_t blocks; /* in `taken` now, both new and left from before */
+	uint64_t bytes;	 /* the same in bytes */
+};
+
+enum tmk_which { TMK_NOW, TMK_TAKEN };
+
+/* A writer, as the probe saw it: what `status` says when a point was refused (R17). */
+struct tmk_writer {
+	uint32_t pid;
+	char comm[16];
+	uint64_t offset; /* bytes from the start of the disk */
+	uint64_t length; /* bytes */
+};
+
+/* Kept with the disk's marks, in kernel memory: what the source knows as acked. All zero in a fresh tracker. */
+struct tmk_cookie {
+	uint8_t epoch[16];
+	uint64_t number; /* of the last acked chunk; 0: none */
+	uint8_t hash[32];
+	uint64_t generation;
+};
+
+struct tmk_tracker_status {
+	char backend[16];    /* "ebpf" */
+	uint32_t block_size; /* bytes */
+	uint64_t map_bytes;  /* of this disk's two bitmaps */
+	uint64_t now_blocks;
+	uint64_t taken_blocks;
+	uint64_t gap;	  /* gap count of this disk */
+	uint64_t writes;  /* requests seen, all kinds */
+	char reason[192]; /* why it became doubtful last, or empty */
+};
+
+/* Loads the programs, or finds those that an earlier shipper pinned below `pins` (NULL: /sys/fs/bpf/tidemark). */
+int tmk_tracker_open(struct tmk_tracker **out, const char *pins, struct tmk_error *err);
+/* Tracking goes on: programs, links and maps stay pinned. */
+void tmk_tracker_close(struct tmk_tracker *t);
+/* Removes every pin, and with them the tracker. Only when no disk is attached; -EBUSY otherwise. */
+int tmk_tracker_remove(struct tmk_tracker *t, struct tmk_error *err);
+
+/* Refuses, with the reason, what cannot be tracked: bio-based, DAX, zoned devices, kernels before 5.17. Asks, changes nothing. */
+int tmk_tracker_check(dev_t disk, struct tmk_error *err);
+
+/* Starts to track, or finds the disk by its key. Another identity or range under a known key is fresh. */
+int tmk_tracker_attach(struct tmk_tracker *t, const struct tmk_tracker_disk *disk, struct tmk_tracker_attached *out,
+		       struct tmk_error *err);
+int tmk_tracker_detach(struct tmk_tracker *t, int slot, struct tmk_error *err);
+
+/* Looks at miss counters, passthrough events, size and programs. What it finds unproven marks everything and raises the gap
+ * count, before it returns. Called before each take and again before a mark is believed. 0, or -errno if it cannot tell. */
+int tmk_tracker_poll(struct tmk_tracker *t, struct tmk_error *err);
+
+/* Moves `now` to `taken` for the disks of one protection (I2, I4). */
+int tmk_tracker_take(struct tmk_tracker *t, const int *slots, size_t count, struct tmk_take *out, struct tmk_error *err);
+
+/* The marked blocks of a map at or behind `from` as merged extents, clipped to the disk's length: fills at most `max`, returns
+ * how many through `count` (0: no more). Go on from the end of the last one. */
+int tmk_tracker_extents(struct tmk_tracker *t, int slot, enum tmk_which which, uint64_t from, struct tmk_extent *out, size_t max,
+			size_t *count, struct tmk_error *err);
+/* How much is marked, in blocks. */
+int tmk_tracker_count(struct tmk_tracker *t, int slot, enum tmk_which which, uint64_t *blocks, struct tmk_error *err);
+
+/* Clears `taken` for blocks that lie wholly inside the extent (a last, short block counts as whole at the disk's end). */
+int tmk_tracker_release(struct tmk_tracker *t, int slot, struct tmk_extent extent, struct tmk_error *err);
+/* Sets `now`, as a write would (the rewind list of R3, a failed read). */
+int tmk_tracker_mark(struct tmk_tracker *t, int slot, struct tmk_extent extent, struct tmk_error *err);
+/* Marks every block in `now` and raises the gap count; `reason` shows in the status. */
+int tmk_tracker_doubt(struct tmk_tracker *t, int slot, const char *reason, struct tmk_error *err);
+/* The sum of the gap counts of the disks. */
+int tmk_tracker_gap(struct tmk_tracker *t, const int *slots, size_t count, uint64_t *gap, struct tmk_error *err);
+
+/* The cookie of a protection is kept with its first disk. Written per ack, in memory only (R31). */
+int tmk_tracker_cookie(struct tmk_tracker *t, int slot, struct tmk_cookie *out, struct tmk_error *err);
+int tmk_tracker_set_cookie(struct tmk_tracker *t, int slot, const struct tmk_cookie *cookie, struct tmk_error *err);
+
+/* The last writer of the disk that the issue probe saw; -ENOENT if none since the tracker was attached. */
+int tmk_tracker_writer(struct tmk_tracker *t, int slot, struct tmk_writer *out, struct tmk_error *err);
+int tmk_tracker_status(struct tmk_tracker *t, int slot, struct tmk_tracker_status *out, struct tmk_error *err);
+
+#endif
