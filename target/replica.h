@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The replica: one raw file or block device per disk, and the sidecar that says what it holds (disk.h, R14). Written by the
+ * applier alone (an exclusive lock on the sidecar file says so); readers (export) take it shared.
+ */
+#ifndef TMK_REPLICA_H
+#define TMK_REPLICA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chunk.h"
+#include "disk.h"
+#include "error.h"
+#include "io.h"
+
+struct tmk_replica;
+
+/* Makes disk-N.raw (unless DIR/protections/NAME already holds a symbolic link there) and the first sidecar: EMPTY, applied 0.
+ * A block device smaller than its disk is refused, -ENOSPC. Idempotent after a crash. dir: descriptor of protections/NAME. */
+int tmk_replica_create(const struct tmk_io *io, int dir, const uint8_t protection[TMK_UUID_SIZE],
+		       const struct tmk_disk_sizes *sizes, uint64_t generation, struct tmk_error *err);
+/* Reads the sidecar only. -ENOENT: none; -EUCLEAN: both slots bad. */
+int tmk_sidecar_read(const struct tmk_io *io, int dir, struct tmk_sidecar *out, struct tmk_error *err);
+/* write: take the exclusive lock (-EBUSY at once if taken; wait_ms > 0: try that long). Checks sizes, and that files and sidecar
+ * belong together: -EUCLEAN if one was put back without the other. */
+int tmk_replica_open(struct tmk_replica **out, const struct tmk_io *io, int dir, bool write, unsigned wait_ms,
+		     struct tmk_error *err);
+void tmk_replica_close(struct tmk_replica *r);
+const struct tmk_sidecar *tmk_replica_sidecar(const struct tmk_replica *r);
+int tmk_replica_fd(const struct tmk_replica *r, uint16_t disk); /* to read from */
+/* Applies every record of an opened and checked chunk: redo, idempotent. MARK: nothing. */
+int tmk_replica_apply(struct tmk_replica *r, const struct tmk_chunk *chunk, const uint8_t *raw, struct tmk_error *err);
+/* Flushes the data, then writes and flushes the sidecar with these values (and the sequence one up). */
+int tmk_replica_commit(struct tmk_replica *r, enum tmk_replica_state state, uint64_t applied,
+		       const uint8_t applied_hash[TMK_HASH_SIZE], uint64_t point, uint64_t until, struct tmk_error *err);
+/* Another generation, durably (failover, adopt). */
+int tmk_replica_set_generation(struct tmk_replica *r, uint64_t generation, struct tmk_error *err);
+/* Starts over: EMPTY, applied 0. Contents stay; a full copy follows. Takes broken sidecars and files put back as they are. */
+int tmk_replica_restart(const struct tmk_io *io, int dir, const uint8_t protection[TMK_UUID_SIZE],
+			const struct tmk_disk_sizes *sizes, uint64_t generation, struct tmk_error *err);
+
+#endif
