@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A protection at work: a thread of its own that connects, ships rounds, makes points. What others may ask of it is here; all
+ * functions may be called from any thread.
+ */
+#ifndef TMK_PROTECTION_H
+#define TMK_PROTECTION_H
+
+#include <jansson.h>
+
+#include "config.h"
+#include "error.h"
+#include "store.h"
+#include "tracker.h"
+
+/* Shared by all protections of the daemon; outlives them. */
+struct tmk_marks; /* the tracker behind a lock: marks.h */
+
+struct tmk_protection;
+
+/* Attaches the disks to the tracker and starts the thread. The spec is copied. */
+int tmk_protection_start(struct tmk_protection **out, const struct tmk_config *config, struct tmk_marks *marks,
+			 const struct tmk_spec *spec, struct tmk_error *err);
+/* Ends the thread and frees. Tracking goes on; with forget = true the disks are detached from the tracker. */
+void tmk_protection_stop(struct tmk_protection *p, bool forget);
+const char *tmk_protection_name(const struct tmk_protection *p);
+
+/* Durable in the store already; ends or begins sending. Tracking goes on while paused. */
+void tmk_protection_pause(struct tmk_protection *p, bool paused);
+
+/* Asks for a point. app: scripts and freeze. id: 16 random bytes drawn by the caller. -EBUSY: one is being made. -EAGAIN: an app
+ * mark while the first copy runs (R19). */
+int tmk_protection_mark(struct tmk_protection *p, bool app, const char *label, const uint8_t id[16], struct tmk_error *err);
+/* What became of it: -EAGAIN not yet, 0 durable at the target, else why not; -ENOENT: not asked for. */
+int tmk_protection_marked(struct tmk_protection *p, const uint8_t id[16], struct tmk_error *err);
+
+/* See docs/json.md ("status on the source"). A new reference. */
+json_t *tmk_protection_status(struct tmk_protection *p);
+
+#endif
