@@ -28,7 +28,8 @@ struct tmk_config {
 };
 
 void tmk_config_defaults(struct tmk_config *out);
-/* Reads the file over the defaults; a missing file at the default path is fine, an explicit one is not. */
+/* Reads the file over the defaults. path NULL: the default one, which may be missing; a named one may not. On failure *out is
+ * as before. */
 int tmk_config_read(struct tmk_config *out, const char *path, struct tmk_error *err);
 
 #endif
