@@ -35,8 +35,14 @@ int tmk_store_target(const char *state_dir, struct tmk_target_address *out, stru
 int tmk_store_set_target(const char *state_dir, const struct tmk_target_address *target, struct tmk_error *err);
 int tmk_store_spec(const char *state_dir, const char *name, struct tmk_spec *out, struct tmk_error *err);
 int tmk_store_put_spec(const char *state_dir, const struct tmk_spec *spec, struct tmk_error *err);
+/* Change one field of a stored spec and nothing else, whatever another thread changes meanwhile. -ENOENT: not there (any more).
+ */
+int tmk_store_set_paused(const char *state_dir, const char *name, bool paused, struct tmk_error *err);
+int tmk_store_set_generation(const char *state_dir, const char *name, uint64_t generation, struct tmk_error *err);
 int tmk_store_delete_spec(const char *state_dir, const char *name, struct tmk_error *err);
-/* All of them, by name; caller frees *out. */
+/* All of them, by name; caller frees *out. One that cannot be read fails all of it. */
 int tmk_store_specs(const char *state_dir, struct tmk_spec **out, size_t *count, struct tmk_error *err);
+/* The names alone, sorted, also of those that cannot be read; caller frees *out. */
+int tmk_store_names(const char *state_dir, char (**out)[TMK_NAME_MAX + 1], size_t *count, struct tmk_error *err);
 
 #endif
