@@ -30,7 +30,7 @@ void tmk_get_bytes(struct tmk_reader *r, void *out, size_t size);
 /* The bytes in place, or NULL. */
 const uint8_t *tmk_get_span(struct tmk_reader *r, size_t size);
 /* A string (u16 length, bytes) into out with a terminator; fails if it does not fit in `size` with it, or holds a zero byte or
- * a control character other than newline. */
+ * a control character other than newline, or is not UTF-8. */
 void tmk_get_string(struct tmk_reader *r, char *out, size_t size);
 /* Nothing failed and all was used. */
 bool tmk_reader_done(const struct tmk_reader *r);
@@ -41,6 +41,9 @@ void tmk_put_u16(struct tmk_writer_buf *w, uint16_t v);
 void tmk_put_u32(struct tmk_writer_buf *w, uint32_t v);
 void tmk_put_u64(struct tmk_writer_buf *w, uint64_t v);
 void tmk_put_bytes(struct tmk_writer_buf *w, const void *data, size_t size);
+/* Fails for what tmk_get_string() would refuse; tmk_string_clean() texts that come from outside (serial numbers, labels). */
 void tmk_put_string(struct tmk_writer_buf *w, const char *s);
+/* Puts '?' in place of every byte that may not be in a string. */
+void tmk_string_clean(char *s);
 
 #endif
