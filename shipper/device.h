@@ -6,6 +6,7 @@
 #define TMK_DEVICE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -26,7 +27,8 @@ struct tmk_device {
 	char identity[128]; /* wwn, serial, model, partition UUID; for a loop device its backing file's device and inode */
 };
 
-/* -ENOTBLK, -ENOENT, -ENODEV. A bio-based device (dm, md) is refused with the names of the disks below it to protect instead. */
+/* -ENOTBLK, -ENOENT, -ENODEV. A bio-based device (dm, md) is refused (-EOPNOTSUPP) with the names of the disks below it to
+ * protect instead. */
 int tmk_device_find(const char *path, struct tmk_device *out, struct tmk_error *err);
 /* Whether `file` (a path that exists) lies on this disk, directly, or through partitions, dm, md and loop devices (R31). */
 int tmk_device_holds(const struct tmk_device *device, const char *file, bool *holds, struct tmk_error *err);
@@ -35,5 +37,8 @@ int tmk_device_holds(const struct tmk_device *device, const char *file, bool *ho
 int tmk_device_leaves(dev_t dev, dev_t *out, size_t max, size_t *count, struct tmk_error *err);
 /* Devices above `dev` by sysfs holders, itself first, partitions of a whole disk included: all whose contents rest on it. */
 int tmk_device_uppers(dev_t dev, dev_t *out, size_t max, size_t *count, struct tmk_error *err);
+/* Walks down from `dev` until it meets one of the disks: *on: it rests on some of them; *missing: a device that it rests on as
+ * well and that none of them holds (0: none) (R19). Right also where a disk is a loop device, which leaves() goes through. */
+int tmk_device_covered(dev_t dev, const struct tmk_device *disks, size_t count, bool *on, dev_t *missing, struct tmk_error *err);
 
 #endif
