@@ -65,12 +65,12 @@ static int damaged(const char *path, const char *what, struct tmk_error *err)
 	return tmk_error_set(err, -EBADMSG, "%s is damaged (%s); restore it from a backup", path, what);
 }
 
-/* A text field of at least one byte that fits with its terminator. */
+/* A text field that fits with its terminator. */
 static bool copy_text(char *out, size_t size, const char *text)
 {
 	size_t length = strlen(text);
 
-	if (!length || length >= size)
+	if (length >= size)
 		return false;
 	memcpy(out, text, length + 1);
 	return true;
@@ -106,7 +106,7 @@ int tmk_store_target(const char *state_dir, struct tmk_target_address *out, stru
 		rc = damaged(path, where.text, err);
 	else if (version != VERSION)
 		rc = damaged(path, "its version is not known here", err);
-	else if (!copy_text(out->host, sizeof(out->host), host) || port < 1 || port > 65535)
+	else if (!host[0] || !copy_text(out->host, sizeof(out->host), host) || port < 1 || port > 65535)
 		rc = damaged(path, "the address is not valid", err);
 	else
 		out->port = port;
