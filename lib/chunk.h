@@ -24,10 +24,13 @@ void tmk_builder_reset(struct tmk_builder *b);
 /* Is there room for a record with a body of that many bytes? */
 bool tmk_builder_fits(const struct tmk_builder *b, size_t body);
 bool tmk_builder_empty(const struct tmk_builder *b);
-/* Appends a DATA record; returns where its `length` bytes of content go, or NULL if it does not fit. */
+/* Appends a DATA record; returns where its `length` bytes of content go, or NULL if it does not fit or
+ * is no valid range. After a MARK nothing fits (I3). */
 void *tmk_builder_data(struct tmk_builder *b, uint16_t disk, uint64_t offset, uint32_t length);
-/* Appends ZERO or DISCARD. -ENOSPC if it does not fit. */
+/* Appends ZERO or DISCARD. -ENOSPC if it does not fit, -EINVAL if it is no valid range. */
 int tmk_builder_range(struct tmk_builder *b, enum tmk_record_type type, uint16_t disk, uint64_t offset, uint64_t length);
+/* -ENOSPC if it does not fit; -EINVAL if tmk_mark_decode() would refuse it. The chunk is sealed with TMK_CHUNK_CONSISTENT then.
+ */
 int tmk_builder_mark(struct tmk_builder *b, const struct tmk_mark *mark);
 /* The place of the chunk in its chain. */
 struct tmk_chain {
@@ -51,7 +54,7 @@ void tmk_chunk_hash(const uint8_t bytes[TMK_CHUNK_HEADER_SIZE], uint8_t out[TMK_
 /* Checks the payload's sum, and decompresses it into raw (TMK_CHUNK_RAW_MAX bytes). -EBADMSG. */
 int tmk_chunk_open(const struct tmk_chunk *chunk, const uint8_t *payload, uint8_t *raw, struct tmk_error *err);
 /* Checks every record of an opened chunk against the disks' sizes; true in *marked if the last one is a MARK. -EBADMSG.
- * sizes may be NULL: bounds of disks are not checked then. */
+ * sizes may be NULL: bounds of disks are not checked then; else those of a mark must be equal. */
 int tmk_chunk_check(const struct tmk_chunk *chunk, const uint8_t *raw, const struct tmk_disk_sizes *sizes, bool *marked,
 		    struct tmk_error *err);
 

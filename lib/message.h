@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Bodies of control frames (wire.h), encoded and decoded field by field. Decoders check everything (I9), -EBADMSG. */
+/* Bodies of control frames (wire.h), encoded and decoded field by field. Decoders check everything (I9), -EBADMSG;
+ * HELLO, WELCOME and JOIN of another version or with unknown features: -EPROTONOSUPPORT, and only these two fields are set. */
 #ifndef TMK_MESSAGE_H
 #define TMK_MESSAGE_H
 
