@@ -22,7 +22,8 @@ struct tmk_conf_key {
 	size_t size;	      /* of a string's array */
 	uint64_t least, most; /* of numbers */
 };
-/* keys ends with a NULL name. A missing file is -ENOENT. What is not named keeps its value. */
+/* keys ends with a NULL name; at most 64. A key in a section is declared as "section.key". most 0: no limit. A missing file is
+ * -ENOENT. What is not named keeps its value. */
 int tmk_conf_read(const char *path, const struct tmk_conf_key *keys, struct tmk_error *err);
 int tmk_conf_bytes(const char *text, uint64_t *out);
 int tmk_conf_duration(const char *text, uint64_t *milliseconds);
