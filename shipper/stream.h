@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The stream of one protection: the chain of chunks, the window of chunks under way, the session that carries them, and how it is
+ * taken up again after a break (R3). Owned by the protection's thread; waits for nothing but in tmk_stream_connect().
+ *
+ * Chunks stay in the window until they are acked, also while there is no session; a new session sends them again if the target
+ * stands where this shipper left it. If it does not, they are dropped: their blocks are still marked in `taken`.
+ */
+#ifndef TMK_STREAM_H
+#define TMK_STREAM_H
+
+#include <stdbool.h>
+
+#include "config.h"
+#include "error.h"
+#include "packer.h"
+#include "source.h"
+
+struct tmk_stream;
+
+struct tmk_stream_state {
+	bool connected;
+	bool refused;	  /* by the target, for a reason that trying again soon does not mend */
+	char reason[512]; /* why there is no session, or what the target says of itself */
+	uint64_t generation;
+	uint64_t acked;	       /* number of the last acked chunk */
+	uint64_t queued_bytes; /* of chunks under way */
+	uint64_t queued_disk_bytes;
+	uint64_t sent_wire_bytes;
+	uint64_t acked_disk_bytes; /* since the start */
+	uint64_t resets;	   /* how often the window was dropped: a round that began before is void */
+};
+
+int tmk_stream_new(struct tmk_stream **out, const struct tmk_config *config, struct tmk_source *source);
+void tmk_stream_free(struct tmk_stream *s);
+/* One attempt: connect, HELLO, WELCOME, take up the chain. Blocks for at most about 40 s; gives up early when *stop becomes true.
+ */
+int tmk_stream_connect(struct tmk_stream *s, const volatile bool *stop, struct tmk_error *err);
+void tmk_stream_disconnect(struct tmk_stream *s);
+/* Moves bytes, takes acks in: releases what they cover, moves the cookie. An error ends the session. */
+int tmk_stream_pump(struct tmk_stream *s, struct tmk_error *err);
+/* True while the window has room for another chunk. */
+bool tmk_stream_open(const struct tmk_stream *s);
+bool tmk_stream_drained(const struct tmk_stream *s); /* nothing unacked */
+/* Seals what the packer holds as the next chunk of the chain and sends it. mark may be NULL. */
+int tmk_stream_seal(struct tmk_stream *s, struct tmk_packer *packer, const struct tmk_mark *mark, struct tmk_error *err);
+const struct tmk_stream_state *tmk_stream_state(const struct tmk_stream *s);
+/* True once the mark with this id is acked; remembers the last one only. */
+bool tmk_stream_marked(const struct tmk_stream *s, const uint8_t id[16]);
+/* For poll(2): -1 if there is no session. */
+int tmk_stream_fd(const struct tmk_stream *s);
+short tmk_stream_events(const struct tmk_stream *s);
+
+#endif
