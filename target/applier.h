@@ -30,24 +30,22 @@ struct tmk_applier_events {					       /* called in the applier's process */
 	void *context;
 };
 struct tmk_applier;
-/* dir: protections/NAME. Waits up to wait_ms for the lock (an export may hold it). Finishes what a crash left first, if it is
- * durable in the journal. durable: the last durable chunk known now. Calls point() for the point that the replica equals already.
- */
-int tmk_applier_open(struct tmk_applier **out, const struct tmk_io *io, int dir, unsigned wait_ms,
-		     const struct tmk_applier_events *events, struct tmk_error *err);
+/* dir: protections/NAME (stays the caller's). Waits for nothing; -EBUSY: another applier runs. Calls point() for the point that
+ * the replica equals already. What a crash left is finished by the first steps, whatever `durable` they are told. */
+int tmk_applier_open(struct tmk_applier **out, const struct tmk_io *io, int dir, const struct tmk_applier_events *events,
+		     struct tmk_error *err);
 void tmk_applier_close(struct tmk_applier *a);
 /* Applies what may be applied now, given that everything up to `durable` is; at most about 64 MiB of records a call.
- * 1: there is more to do, call again; 0: nothing now. -EUCLEAN: rot or a chain that does not fit: an operator is needed.
- * Other errors (-EIO, -ENOSPC): try again later. Trims the journal: keeps the point's mark chunk and about `spare` bytes. */
+ * 1: there is more to do, call again; 0: nothing now. -EBUSY: an export reads the point, try again later. -EUCLEAN: rot or a
+ * chain that does not fit: an operator is needed. Other errors (-EIO, -ENOSPC): try again later; the step opens the replica anew
+ * then and does the work since the last commit once more. Trims the journal: keeps the point's mark chunk and about `spare`
+ * bytes. */
 int tmk_applier_step(struct tmk_applier *a, uint64_t durable, uint64_t spare, struct tmk_error *err);
 /* Gives the newest point up: from now on chunks are applied as they come until the next mark (a journal that cannot hold an
- * interval). Durable. */
+ * interval). Durable. -EBUSY: an export reads it. */
 int tmk_applier_give_up_point(struct tmk_applier *a, struct tmk_error *err);
-/* Lets go of the lock while an export reads, and takes it again: the applier does nothing between. */
-void tmk_applier_pause(struct tmk_applier *a);
-int tmk_applier_continue(struct tmk_applier *a, unsigned wait_ms, struct tmk_error *err);
 
-/* Walks a journal for every mark in it up to `durable` (rebuild of the catalogue). */
+/* Walks a journal for every mark in it up to its end (rebuild of the catalogue). Reads only. -EUCLEAN: rot. */
 int tmk_point_scan(const struct tmk_io *io, int journal_dir, const uint8_t protection[TMK_UUID_SIZE],
 		   const struct tmk_disk_sizes *sizes, void (*point)(const struct tmk_point *point, void *context), void *context,
 		   struct tmk_error *err);

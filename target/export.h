@@ -16,7 +16,8 @@ struct tmk_export {
 	void (*progress)(uint64_t done, uint64_t total, void *context); /* bytes; may be NULL */
 	void *context;
 };
-/* Holds the replica's lock shared for its whole time. A failed export leaves nothing behind at `to`. */
+/* -EAGAIN: an interval is being applied right now, try again in a moment. Holds the replica's lock shared for its whole time. A
+ * failed export leaves nothing behind at `to`. */
 int tmk_export_run(const struct tmk_export *e, struct tmk_error *err);
 
 #endif

@@ -36,12 +36,17 @@ struct tmk_journal_options {
 	struct tmk_place applied; /* of the sidecar: what is at or below it was applied, and may be missing here */
 	uint64_t limit;		  /* bytes of all segments, 0 none */
 };
-/* Recovers: finds the end, cuts a torn tail. -EUCLEAN: rot, a hole, or a chain that does not reach the applied chunk (R13, R14):
- * nothing was changed; err says what an operator can do. */
+/* Recovers: finds the end, cuts a torn tail, makes durable what it found. -EUCLEAN: rot, a hole above the applied chunk, or a
+ * chain that does not go through it (R13, R14): nothing was changed; err says what an operator can do. -EBUSY: another append
+ * side has it open. The applier may trim while this runs: a caller whose `applied` may be old reads the sidecar again after
+ * -EUCLEAN, and tries again if it moved. A journal put back older, that ends below the applied chunk, opens: it goes on behind
+ * that. */
 int tmk_journal_open(struct tmk_journal **out, const struct tmk_journal_options *options, struct tmk_error *err);
 void tmk_journal_close(struct tmk_journal *j);
-/* The last durable chunk, and the epoch it was of (zeroes if the journal is empty). */
+/* The last durable chunk: the applied place if the journal ends before it. */
 struct tmk_place tmk_journal_end(const struct tmk_journal *j);
+/* The epoch of the last chunk in the journal; zeroes if it is empty or ends before the applied place. */
+void tmk_journal_epoch(const struct tmk_journal *j, uint8_t epoch[TMK_EPOCH_SIZE]);
 /* Where a chunk stands: 0 and *found = 1 if the journal still holds it with that hash or it is the applied place; 0 and *found =
  * 0 if not. number 0 is found if the journal still reaches back to chunk 1 or nothing was ever appended. */
 int tmk_journal_find(struct tmk_journal *j, const struct tmk_place *place, bool *found, struct tmk_error *err);
@@ -49,8 +54,9 @@ int tmk_journal_find(struct tmk_journal *j, const struct tmk_place *place, bool 
 int tmk_journal_extents(struct tmk_journal *j, const struct tmk_place *from,
 			int (*extent)(const struct tmk_rewind_extent *extent, void *context), void *context,
 			struct tmk_error *err);
-/* Appends a chunk that the caller has checked wholly (I5); checks number and chain once more. Not durable before commit.
- * -ENOSPC, -EFBIG (limit), -EIO ... : nothing of it counts; after a short write the journal is cut back. */
+/* Appends a chunk that the caller has checked wholly (I5); checks number and chain once more, and that the epoch is that of the
+ * first chunk appended since open (-EBADMSG). Not durable before commit. -ENOSPC, -EFBIG (limit), -EIO ... : nothing of it
+ * counts; after a short write the journal is cut back. */
 int tmk_journal_append(struct tmk_journal *j, const uint8_t *header, const uint8_t *payload, uint32_t stored_length,
 		       uint64_t target_time, struct tmk_error *err);
 /* Makes durable what was appended; *end is the last durable chunk then. */
@@ -63,6 +69,7 @@ struct tmk_journal_chunk {
 	struct tmk_chunk header;
 	uint8_t hash[TMK_HASH_SIZE];
 	uint64_t target_time;
+	bool marked;	    /* ends in a mark */
 	const uint8_t *raw; /* opened and checked records; lives until the next call */
 };
 /* Starts behind `from`. Reads only entries up to the number that next() is told is durable. */
@@ -72,9 +79,6 @@ int tmk_journal_cursor_open(struct tmk_journal_cursor **out, const struct tmk_io
 void tmk_journal_cursor_close(struct tmk_journal_cursor *c);
 /* The next chunk, at most `durable`; -EAGAIN: none. -EUCLEAN: rot. */
 int tmk_journal_cursor_next(struct tmk_journal_cursor *c, uint64_t durable, struct tmk_journal_chunk *out, struct tmk_error *err);
-/* The same without opening the payload's records more than to see whether the chunk ends in a mark: to look ahead for marks. */
-int tmk_journal_cursor_peek(struct tmk_journal_cursor *c, uint64_t durable, struct tmk_journal_chunk *out, bool *marked,
-			    struct tmk_error *err);
 /* Unlinks whole segments, oldest first, that hold nothing above `keep`, as long as more than `spare` bytes of segments are left
  * after it (they serve AHEAD). */
 int tmk_journal_trim(const struct tmk_io *io, int dir, uint64_t keep, uint64_t spare, struct tmk_error *err);
