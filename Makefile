@@ -41,7 +41,7 @@ $(O)/%.o: %.c
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c bpf/tidemark_bpf.h
 	$(call say,BPF,$<)
-	$(Q)mkdir -p $(@D) && $(CLANG) -O2 -g -target bpf -D__TARGET_ARCH_x86 -Wall -Werror -Ibpf -I/usr/include/$(shell gcc -dumpmachine) -c -o $@ $<
+	$(Q)mkdir -p $(@D) && $(CLANG) -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Werror -Ibpf -I/usr/include/$(shell gcc -dumpmachine) -c -o $@ $<
 $(O)/bpf/tidemark.skel.h: $(O)/bpf/tidemark.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)$(or $(shell command -v bpftool),/usr/sbin/bpftool) gen skeleton $< name tidemark_bpf > $@.new && mv $@.new $@

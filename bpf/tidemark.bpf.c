@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The probes: a write marks its blocks in `now` when its request is issued, and again when it completes. Nothing here sleeps,
+ * allocates or takes a lock, and a disk that is not protected costs one hash lookup and no store (I10).
+ *
+ * Why no take needs a fence (I4, R1). The loader takes a word by: w = load(now); or(taken, w); and(now, ~w), each a full
+ * barrier; it reads the disk after that. A completion probe runs after the device has the data. It either finds the bit set,
+ * and skips: then its load precedes the clearing in the order of that word, so the data was on the device before the clearing
+ * and so before the read, which sees it. Or it finds the bit clear and sets it: a later take sees it. So test-and-skip loses
+ * nothing, at completion. The mark at issue alone could be lost to a take while the data is still under way; it is there so
+ * that "nothing was written since" can be asked of the map while requests are in flight (R17), and for requests whose
+ * completion never comes.
+ *
+ * What a probe cannot turn into marks raises the slot's flag first and its gap count second (R4); the loader then marks all.
+ * Requests that carry no range, such as driver commands, are flagged at issue and again at completion, for the same reason.
+ *
+ * Only what is read is declared, and relocated at load (CO-RE): one object for all kernels from 5.17 on.
+ */
+#include "tidemark_bpf.h"
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define RANGES_MAX 512 /* of one discard; drivers allow 256 */
+#define WORDS_MAX (1 << 23)
+
+/* Numbers that have not changed since 4.11; the others mean different things in different kernels. */
+enum {
+	OP_READ = 0,
+	OP_WRITE = 1,
+	OP_FLUSH = 2,
+	OP_DISCARD = 3,
+	OP_SECURE_ERASE = 5,
+	OP_WRITE_ZEROES = 9,
+	OP_DRV_IN = 34,
+	OP_DRV_OUT = 35
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct gendisk {
+	int major;
+	int first_minor;
+};
+struct request_queue {
+	struct gendisk *disk;
+};
+struct bvec_iter {
+	__u64 bi_sector;
+	__u32 bi_size;
+};
+struct bio {
+	struct bio *bi_next;
+	struct bvec_iter bi_iter;
+};
+struct request {
+	struct request_queue *q;
+	__u32 cmd_flags;
+	__u32 __data_len;
+	__u64 __sector;
+	struct bio *bio;
+};
+/* Kernels that took the disk from the request itself (5.16's backports). */
+struct request___disk {
+	struct gendisk *rq_disk;
+};
+struct scsi_cmnd {
+	__u8 cmnd[32];
+};
+struct scsi_cmnd___pointer {
+	__u8 *cmnd;
+};
+struct nvme_command;
+struct nvme_ctrl {
+	struct request_queue *admin_q;
+};
+struct nvme_request {
+	struct nvme_command *cmd;
+	struct nvme_ctrl *ctrl;
+};
+struct virtio_blk_outhdr {
+	__u32 type;
+};
+struct virtblk_req {
+	struct virtio_blk_outhdr out_hdr;
+};
+#pragma clang attribute pop
+
+struct bitmap {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tmk_bpf_config);
+} config SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, TMK_BPF_SLOTS);
+	__type(key, __u32);
+	__type(value, struct tmk_bpf_slot);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, TMK_BPF_SLOTS);
+	__type(key, __u32);
+	__type(value, struct tmk_bpf_disk);
+} table SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TMK_BPF_SLOTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} disks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, TMK_BPF_SLOTS);
+	__type(key, __u32);
+	__array(values, struct bitmap);
+} now SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, TMK_BPF_SLOTS);
+	__type(key, __u32);
+	__array(values, struct bitmap);
+} taken SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TMK_BPF_SLOTS);
+	__type(key, __u32);
+	__type(value, struct tmk_bpf_seen);
+} seen SEC(".maps");
+
+/* ---- marking ---- */
+
+struct blocks {
+	__u32 slot;
+	__u32 failed;
+	__u64 first, last;
+};
+
+static long mark_word(__u32 i, struct blocks *b)
+{
+	__u64 head = b->first >> 6, tail = b->last >> 6, mask = ~0ull;
+	__u64 *word;
+	__u32 index = head + i;
+	void *map = bpf_map_lookup_elem(&now, &b->slot);
+
+	if (!map || !(word = bpf_map_lookup_elem(map, &index))) {
+		b->failed = 1;
+		return 1;
+	}
+	if (index == head)
+		mask &= ~0ull << (b->first & 63);
+	if (index == tail)
+		mask &= ~0ull >> (63 - (b->last & 63));
+	/* Test first: most writes hit marked blocks, and a load does not take the line from other CPUs. */
+	if ((*(volatile __u64 *)word & mask) != mask)
+		__sync_fetch_and_or(word, mask);
+	return 0;
+}
+
+static __always_inline void raise(struct tmk_bpf_slot *slot, __u64 flag)
+{
+	__sync_fetch_and_or(&slot->flags, flag);
+	__sync_fetch_and_add(&slot->gap, 1);
+}
+
+static __noinline int mark_slot(__u32 index, __u64 sector, __u64 sectors)
+{
+	struct tmk_bpf_slot *slot = bpf_map_lookup_elem(&slots, &index);
+	__u64 end = sector + sectors, limit, words;
+	struct blocks b = {.slot = index};
+
+	if (!slot)
+		return 0;
+	limit = slot->start + slot->length;
+	if (end > limit) {
+		if (slot->whole_disk)
+			raise(slot, TMK_BPF_BEYOND);
+		end = limit;
+	}
+	if (sector < slot->start)
+		sector = slot->start;
+	if (sector >= end)
+		return 0;
+	b.first = (sector - slot->start) >> (slot->shift & 63);
+	b.last = (end - 1 - slot->start) >> (slot->shift & 63);
+	words = (b.last >> 6) - (b.first >> 6) + 1;
+	if (words == 1)
+		mark_word(0, &b);
+	else if (bpf_loop(words < WORDS_MAX ? words : WORDS_MAX, mark_word, &b, 0) != words)
+		b.failed = 1;
+	if (b.failed)
+		raise(slot, TMK_BPF_NO_MAP);
+	return 0;
+}
+
+static __noinline int mark(__u64 list, __u64 sector, __u64 sectors)
+{
+	for (int i = 0; i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8)
+		if (list & 0xff)
+			mark_slot((list & 0xff) - 1, sector, sectors);
+	return 0;
+}
+
+static __noinline int note_writer(__u64 list, __u64 sector, __u64 sectors)
+{
+	for (int i = 0; i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8) {
+		__u32 index = (list & 0xff) - 1;
+		struct tmk_bpf_slot *slot = bpf_map_lookup_elem(&slots, &index);
+		struct tmk_bpf_seen *s = bpf_map_lookup_elem(&seen, &index);
+
+		if (!slot || !s || sector >= slot->start + slot->length || sector + sectors <= slot->start)
+			continue;
+		s->writes++;
+		s->when = bpf_jiffies64();
+		s->sector = sector;
+		s->sectors = sectors;
+		s->pid = bpf_get_current_pid_tgid() >> 32;
+		bpf_get_current_comm(s->comm, sizeof(s->comm));
+	}
+	return 0;
+}
+
+static __always_inline void fill_event(struct tmk_bpf_event *event, __u32 op, const __u8 *command)
+{
+	event->op = op;
+	event->pid = bpf_get_current_pid_tgid() >> 32;
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	__builtin_memcpy(event->command, command, sizeof(event->command));
+}
+
+static __noinline int doubt(__u64 list, __u64 flag, __u32 op, const __u8 *command)
+{
+	for (int i = 0; i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8) {
+		__u32 index = (list & 0xff) - 1;
+		struct tmk_bpf_slot *slot = bpf_map_lookup_elem(&slots, &index);
+
+		if (!slot)
+			continue;
+		fill_event(&slot->event, op, command);
+		raise(slot, flag);
+	}
+	return 0;
+}
+
+/* ---- driver commands (R29) ---- */
+
+static __always_inline bool scsi_harmless(const __u8 *cdb)
+{
+	__u8 ata, feature;
+
+	switch (cdb[0]) {
+	case 0x00: /* TEST UNIT READY */
+	case 0x03: /* REQUEST SENSE */
+	case 0x08: /* READ(6) */
+	case 0x12: /* INQUIRY */
+	case 0x16: /* RESERVE(6) */
+	case 0x17: /* RELEASE(6) */
+	case 0x1a: /* MODE SENSE(6) */
+	case 0x1b: /* START STOP UNIT */
+	case 0x1c: /* RECEIVE DIAGNOSTIC RESULTS */
+	case 0x1e: /* PREVENT ALLOW MEDIUM REMOVAL */
+	case 0x25: /* READ CAPACITY(10) */
+	case 0x28: /* READ(10) */
+	case 0x2f: /* VERIFY(10) */
+	case 0x34: /* PRE-FETCH(10) */
+	case 0x35: /* SYNCHRONIZE CACHE(10) */
+	case 0x37: /* READ DEFECT DATA(10) */
+	case 0x3c: /* READ BUFFER */
+	case 0x4d: /* LOG SENSE */
+	case 0x56: /* RESERVE(10) */
+	case 0x57: /* RELEASE(10) */
+	case 0x5a: /* MODE SENSE(10) */
+	case 0x5e: /* PERSISTENT RESERVE IN */
+	case 0x5f: /* PERSISTENT RESERVE OUT */
+	case 0x88: /* READ(16) */
+	case 0x8f: /* VERIFY(16) */
+	case 0x90: /* PRE-FETCH(16) */
+	case 0x91: /* SYNCHRONIZE CACHE(16) */
+	case 0x95: /* ZBC IN */
+	case 0x9e: /* SERVICE ACTION IN: READ CAPACITY(16), GET LBA STATUS */
+	case 0xa0: /* REPORT LUNS */
+	case 0xa2: /* SECURITY PROTOCOL IN */
+	case 0xa3: /* MAINTENANCE IN */
+	case 0xa8: /* READ(12) */
+	case 0xaf: /* VERIFY(12) */
+	case 0xb7: /* READ DEFECT DATA(12) */
+		return true;
+	case 0x85: /* ATA PASS-THROUGH(16) */
+		ata = cdb[14];
+		feature = cdb[4];
+		break;
+	case 0xa1: /* ATA PASS-THROUGH(12) */
+		ata = cdb[9];
+		feature = cdb[3];
+		break;
+	default:
+		return false;
+	}
+	/* By command, not by protocol: SANITIZE DEVICE and WRITE UNCORRECTABLE transfer nothing either. */
+	switch (ata) {
+	case 0x20: /* READ SECTORS */
+	case 0x24: /* READ SECTORS EXT */
+	case 0x25: /* READ DMA EXT */
+	case 0x27: /* READ NATIVE MAX ADDRESS EXT */
+	case 0x2f: /* READ LOG EXT */
+	case 0x40: /* READ VERIFY SECTORS */
+	case 0x42: /* READ VERIFY SECTORS EXT */
+	case 0x47: /* READ LOG DMA EXT */
+	case 0x60: /* READ FPDMA QUEUED */
+	case 0xa1: /* IDENTIFY PACKET DEVICE */
+	case 0xc8: /* READ DMA */
+	case 0xe0: /* STANDBY IMMEDIATE */
+	case 0xe1: /* IDLE IMMEDIATE */
+	case 0xe2: /* STANDBY */
+	case 0xe3: /* IDLE */
+	case 0xe5: /* CHECK POWER MODE */
+	case 0xe6: /* SLEEP */
+	case 0xe7: /* FLUSH CACHE */
+	case 0xea: /* FLUSH CACHE EXT */
+	case 0xec: /* IDENTIFY DEVICE */
+	case 0xef: /* SET FEATURES */
+	case 0xf8: /* READ NATIVE MAX ADDRESS */
+		return true;
+	case 0xb0: /* SMART; its WRITE LOG can carry an SCT Write Same */
+		return feature != 0xd6;
+	default:
+		return false;
+	}
+}
+
+static __always_inline bool nvme_harmless(__u8 opcode)
+{
+	switch (opcode) {
+	case 0x00: /* Flush */
+	case 0x02: /* Read */
+	case 0x05: /* Compare */
+	case 0x0c: /* Verify */
+	case 0x0d: /* Reservation Register */
+	case 0x0e: /* Reservation Report */
+	case 0x11: /* Reservation Acquire */
+	case 0x12: /* I/O Management Receive */
+	case 0x15: /* Reservation Release */
+		return true;
+	default:
+		return false;
+	}
+}
+
+static __always_inline bool nvme_admin_harmless(__u8 opcode)
+{
+	switch (opcode) {
+	case 0x00: /* Delete and create queues */
+	case 0x01:
+	case 0x04:
+	case 0x05:
+	case 0x02: /* Get Log Page */
+	case 0x06: /* Identify */
+	case 0x08: /* Abort */
+	case 0x09: /* Set Features */
+	case 0x0a: /* Get Features */
+	case 0x0c: /* Asynchronous Event Request */
+	case 0x11: /* Firmware Image Download; the commit is what changes the drive */
+	case 0x14: /* Device Self-test */
+	case 0x18: /* Keep Alive */
+	case 0x1e: /* NVMe-MI Receive */
+	case 0x7c: /* Doorbell Buffer Config */
+	case 0x7f: /* Fabrics */
+	case 0x82: /* Security Receive */
+	case 0x86: /* Get LBA Status */
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The driver's part lies right behind the request. The types are found in the drivers' modules, if those are loaded. */
+static __always_inline void *driver_part(struct request *rq)
+{
+	return (void *)rq + bpf_core_type_size(struct request);
+}
+
+static __always_inline void read_cdb(struct request *rq, __u8 *cdb)
+{
+	if (bpf_core_field_exists(struct scsi_cmnd, cmnd) && bpf_core_field_size(struct scsi_cmnd, cmnd) >= 16)
+		bpf_probe_read_kernel(cdb, 16, driver_part(rq) + bpf_core_field_offset(struct scsi_cmnd, cmnd));
+	else if (bpf_core_field_exists(struct scsi_cmnd___pointer, cmnd))
+		bpf_probe_read_kernel(cdb, 16, BPF_CORE_READ((struct scsi_cmnd___pointer *)driver_part(rq), cmnd));
+	else
+		cdb[0] = 0xff;
+}
+
+static __always_inline void read_nvme(struct request *rq, __u8 *command)
+{
+	if (bpf_core_field_exists(struct nvme_request, cmd))
+		bpf_probe_read_kernel(command, 16, BPF_CORE_READ((struct nvme_request *)driver_part(rq), cmd));
+	else
+		command[0] = 0xff;
+}
+
+static __always_inline bool harmless(struct request *rq, __u32 kind, __u8 *command)
+{
+	__u32 type = ~0u;
+
+	switch (kind) {
+	case TMK_BPF_SCSI:
+		read_cdb(rq, command);
+		return scsi_harmless(command);
+	case TMK_BPF_NVME:
+		read_nvme(rq, command);
+		return nvme_harmless(command[0]);
+	case TMK_BPF_VIRTIO:
+		if (bpf_core_field_exists(struct virtblk_req, out_hdr))
+			type = BPF_CORE_READ((struct virtblk_req *)driver_part(rq), out_hdr.type);
+		*(__u32 *)command = type;
+		return type == 8 || type == 10 || type == 16; /* GET_ID, GET_LIFETIME, ZONE_REPORT */
+	default:
+		return false;
+	}
+}
+
+/* A queue without a disk: an admin queue of NVMe, if its controller says so, or nothing that could hold data. */
+static __noinline int look_at_admin(struct request *rq)
+{
+	__u8 command[TMK_BPF_COMMAND] = {};
+	struct nvme_ctrl *ctrl;
+	struct tmk_bpf_config *c;
+	__u32 zero = 0;
+
+	if (!bpf_core_field_exists(struct nvme_request, ctrl))
+		return 0;
+	ctrl = BPF_CORE_READ((struct nvme_request *)driver_part(rq), ctrl);
+	if (!ctrl || BPF_CORE_READ(ctrl, admin_q) != rq->q)
+		return 0;
+	read_nvme(rq, command);
+	c = bpf_map_lookup_elem(&config, &zero);
+	if (!c || nvme_admin_harmless(command[0]))
+		return 0;
+	fill_event(&c->admin_event, OP_DRV_OUT, command);
+	__sync_fetch_and_add(&c->admin, 1);
+	return 0;
+}
+
+/* ---- requests ---- */
+
+struct walk {
+	struct bio *bio;
+	__u64 list;
+};
+
+static long mark_range(__u32 i, struct walk *w)
+{
+	struct bio *bio = w->bio;
+	__u32 size = BPF_CORE_READ(bio, bi_iter.bi_size);
+
+	mark(w->list, BPF_CORE_READ(bio, bi_iter.bi_sector), (size + 511ull) >> 9);
+	w->bio = BPF_CORE_READ(bio, bi_next);
+	return !w->bio;
+}
+
+/* A merged discard is a list of ranges, a bio each; of a completion it is not known which are done, so all are marked. */
+static __noinline int mark_ranges(struct bio *bio, __u64 list)
+{
+	__u8 command[TMK_BPF_COMMAND] = {};
+	struct walk w = {.bio = bio, .list = list};
+
+	bpf_loop(RANGES_MAX, mark_range, &w, 0);
+	if (w.bio)
+		doubt(list, TMK_BPF_RANGES, OP_DISCARD, command);
+	return 0;
+}
+
+static __always_inline struct gendisk *disk_of(struct request *rq)
+{
+	if (bpf_core_field_exists(struct request___disk, rq_disk))
+		return ((struct request___disk *)rq)->rq_disk;
+	return rq->q->disk;
+}
+
+static __always_inline int look(struct request *rq, __u64 bytes, bool issue)
+{
+	__u32 op = rq->cmd_flags & 0xff, dev, *index;
+	__u8 command[TMK_BPF_COMMAND] = {};
+	__u64 sector, list;
+	struct tmk_bpf_disk *entry;
+	struct gendisk *disk;
+
+	if (op == OP_READ || op == OP_FLUSH)
+		return 0;
+	disk = disk_of(rq);
+	if (!disk) {
+		if (op == OP_DRV_IN || op == OP_DRV_OUT)
+			look_at_admin(rq);
+		return 0;
+	}
+	dev = disk->major << 20 | disk->first_minor;
+	index = bpf_map_lookup_elem(&disks, &dev);
+	if (!index)
+		return 0;
+	entry = bpf_map_lookup_elem(&table, index);
+	if (!entry)
+		return 0;
+	list = *(volatile __u64 *)&entry->slots;
+
+	switch (op) {
+	case OP_DISCARD:
+	case OP_SECURE_ERASE:
+	case OP_WRITE:
+	case OP_WRITE_ZEROES:
+		sector = rq->__sector;
+		if (!bytes || sector == ~0ull)
+			return 0;
+		if (op != OP_WRITE && rq->bio && rq->bio->bi_next)
+			mark_ranges(rq->bio, list);
+		else
+			mark(list, sector, (bytes + 511) >> 9);
+		if (issue)
+			note_writer(list, sector, (bytes + 511) >> 9);
+		return 0;
+	case OP_DRV_IN:
+	case OP_DRV_OUT:
+		if (!harmless(rq, entry->kind, command))
+			doubt(list, TMK_BPF_PASSTHROUGH, op, command);
+		return 0;
+	default:
+		doubt(list, TMK_BPF_UNKNOWN_OP, op, command);
+		return 0;
+	}
+}
+
+SEC("tp_btf/block_rq_issue")
+int BPF_PROG(issue, struct request *rq)
+{
+	return look(rq, rq->__data_len, true);
+}
+
+/* `error` is not looked at: a write that failed may have changed what it names (I1). The request still names what is left of
+ * it, this part included: it advances behind the tracepoint. A part of 0 bytes completes nothing (R6). */
+SEC("tp_btf/block_rq_complete")
+int BPF_PROG(complete, struct request *rq, int error, unsigned int bytes)
+{
+	return look(rq, bytes, false);
+}
