@@ -3,6 +3,7 @@
 #include "rate.h"
 
 #define SECOND 1000000000ull
+#define LONGEST 60000 /* ms: callers come back to look */
 
 static int64_t capacity(const struct tmk_rate *r)
 {
@@ -14,17 +15,17 @@ static int64_t capacity(const struct tmk_rate *r)
 static void refill(struct tmk_rate *r, uint64_t now)
 {
 	uint64_t passed = now > r->then ? now - r->then : 0;
-	unsigned __int128 gained = (unsigned __int128)r->rate * passed / SECOND;
+	unsigned __int128 gained = (unsigned __int128)r->rate * passed + r->rest;
 
-	if (!gained)
-		return; /* then stays: the fraction is not lost */
-	if (gained > (uint64_t)INT64_MAX / 2 || r->tokens + (int64_t)gained >= capacity(r)) {
+	r->then += passed;
+	r->rest = (uint64_t)(gained % SECOND);
+	gained /= SECOND;
+	if (gained >= (unsigned __int128)((__int128)capacity(r) - r->tokens)) {
 		r->tokens = capacity(r);
-		r->then = now;
-		return;
+		r->rest = 0;
+	} else {
+		r->tokens += (int64_t)gained;
 	}
-	r->tokens += (int64_t)gained;
-	r->then += (uint64_t)(gained * SECOND / r->rate);
 }
 
 void tmk_rate_set(struct tmk_rate *r, uint64_t rate, uint64_t now)
@@ -35,6 +36,7 @@ void tmk_rate_set(struct tmk_rate *r, uint64_t rate, uint64_t now)
 		refill(r, now);
 	r->rate = rate;
 	r->then = now;
+	r->rest = 0;
 	if (!started || r->tokens > capacity(r))
 		r->tokens = capacity(r);
 }
@@ -59,9 +61,9 @@ int tmk_rate_delay(struct tmk_rate *r, uint64_t now)
 	refill(r, now);
 	if (r->tokens > 0)
 		return -1;
-	/* one token more than the debt, less what the time since `then` has earned of it */
-	wait = ((unsigned __int128)(uint64_t)(1 - r->tokens) * SECOND + r->rate - 1) / r->rate;
-	wait = wait > now - r->then ? wait - (now - r->then) : 0;
+	/* one token more than the debt */
+	wait = (unsigned __int128)(uint64_t)(1 - r->tokens) * SECOND - r->rest;
+	wait = (wait + r->rate - 1) / r->rate;
 	wait = (wait + 999999) / 1000000;
-	return wait > 60000 ? 60000 : wait ? (int)wait : 1;
+	return wait > LONGEST ? LONGEST : (int)wait;
 }

@@ -13,6 +13,7 @@
 struct tmk_rate {
 	uint64_t rate;	/* bytes a second; 0: unlimited */
 	int64_t tokens; /* bytes */
+	uint64_t rest;	/* of a token: billionths */
 	uint64_t then;	/* ns: tokens are counted up to here */
 };
 
@@ -20,7 +21,7 @@ struct tmk_rate {
 void tmk_rate_set(struct tmk_rate *r, uint64_t rate, uint64_t now);
 /* Takes the bytes, or says no. */
 bool tmk_rate_take(struct tmk_rate *r, uint64_t bytes, uint64_t now);
-/* Milliseconds until take() says yes, rounded up; -1: it would now. */
+/* Milliseconds until take() says yes, rounded up, at most a minute; -1: it would now. */
 int tmk_rate_delay(struct tmk_rate *r, uint64_t now);
 
 #endif

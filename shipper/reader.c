@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See reader.h. A slot is a buffer and the read that fills it; at most one request of a slot is in the ring. A read that fails
- * leaves a stack of parts that are still to be read, halved down to the sector: only part by part, so that a bad disk sees one
- * request after the other. The eventfd is drained only when no completion is left, so that poll(2) never sleeps over one.
+ * See reader.h. A slot is a buffer and the read that fills it; at most one request of a slot is in the ring: the part of the read
+ * that is next (parts.h). The eventfd is drained only when no completion is left, so that poll(2) never sleeps over one.
  */
 #include "reader.h"
 
@@ -18,24 +17,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "parts.h"
 #include "rate.h"
 #include "wire.h"
 
 #define BUFFER_ALIGNMENT 4096
 #define DEPTH_MAX 1024
-#define PARTS_MAX 16	 /* halving 256 KiB down to 512 bytes leaves at most 10 */
-#define TRANSIENT_MAX 16 /* times that EAGAIN, EINTR and the like are tried again, per read */
 
-struct part {
-	uint32_t at, length; /* bytes, within the slot's read */
-};
 struct slot {
 	enum { FREE, READING, CALLERS } state;
 	struct tmk_read read;
 	bool hurry;
-	unsigned transient;
-	unsigned part_count;
-	struct part parts[PARTS_MAX]; /* the last one is under way */
+	struct tmk_parts parts; /* the one on top is under way */
 };
 
 struct tmk_reader_ring {
@@ -217,7 +210,7 @@ static int push(struct tmk_reader_ring *r)
 /* Queues the part on top of the slot's stack. A slot has one request in a ring of `depth` entries: there is always room. */
 static void queue(struct tmk_reader_ring *r, struct slot *s)
 {
-	const struct part *p = &s->parts[s->part_count - 1];
+	const struct tmk_part *p = tmk_parts_top(&s->parts);
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->ring);
 
 	if (!sqe)
@@ -248,13 +241,13 @@ int tmk_reader_submit(struct tmk_reader_ring *r, uint16_t disk, uint64_t offset,
 		return -EAGAIN;
 	i = r->free_list[--r->free_count];
 	s = &r->slots[i];
-	*s = (struct slot){.state = READING, .hurry = hurry, .part_count = 1};
+	*s = (struct slot){.state = READING, .hurry = hurry};
 	s->read.disk = disk;
 	s->read.offset = offset;
 	s->read.length = length;
 	s->read.buffer = i;
 	s->read.data = r->memory + (size_t)i * TMK_READ_MAX;
-	s->parts[0] = (struct part){.at = 0, .length = length};
+	tmk_parts_start(&s->parts, length);
 	r->busy++;
 	queue(r, s);
 	ret = push(r);
@@ -262,60 +255,6 @@ int tmk_reader_submit(struct tmk_reader_ring *r, uint16_t disk, uint64_t offset,
 }
 
 /* ---- completions ---- */
-/* Errors that a smaller read may not have; all others are the device's or ours, and hit every part of it. */
-static bool of_the_medium(int error)
-{
-	return error == -EIO || error == -ENODATA || error == -EILSEQ || error == -EREMOTEIO || error == -ETIMEDOUT;
-}
-
-static bool passing(int error)
-{
-	return error == -EAGAIN || error == -EINTR || error == -ENOMEM || error == -EBUSY;
-}
-
-static void give_up(struct slot *s, struct part *p, int error)
-{
-	memset(s->read.data + p->at, 0, p->length);
-	s->read.unreadable += p->length;
-	s->read.error = error;
-	s->part_count--;
-}
-
-static void halve(struct slot *s, struct part *p, uint32_t sector)
-{
-	uint32_t half = p->length / 2 / sector * sector;
-
-	p[1] = (struct part){.at = p->at, .length = half};
-	p->at += half;
-	p->length -= half;
-	s->part_count++;
-}
-
-/* What came of the part on top of the stack. */
-static void finish_part(const struct tmk_reader_ring *r, struct slot *s, int res)
-{
-	struct part *p = &s->parts[s->part_count - 1];
-	uint32_t sector = r->sectors[s->read.disk];
-
-	if (res >= 0 && (uint32_t)res >= p->length) {
-		s->part_count--;
-	} else if (res >= 0 && (uint32_t)res / sector == 0) {
-		/* nothing there: the device ends before; it has shrunk since the caller asked for its size */
-		give_up(s, p, -ENXIO);
-	} else if (res > 0) {
-		p->at += (uint32_t)res / sector * sector;
-		p->length -= (uint32_t)res / sector * sector;
-	} else if (r->draining) {
-		give_up(s, p, res);
-	} else if (passing(res) && s->transient < TRANSIENT_MAX) {
-		s->transient++;
-	} else if (of_the_medium(res) && p->length > sector && s->part_count < PARTS_MAX) {
-		halve(s, p, sector);
-	} else {
-		give_up(s, p, res);
-	}
-}
-
 /* Takes one completion out of the ring; the slot if its read is through with it. */
 static struct slot *reap(struct tmk_reader_ring *r, struct io_uring_cqe *cqe)
 {
@@ -323,8 +262,10 @@ static struct slot *reap(struct tmk_reader_ring *r, struct io_uring_cqe *cqe)
 	int res = cqe->res;
 
 	io_uring_cqe_seen(&r->ring, cqe);
-	finish_part(r, s, res);
-	if (!s->part_count) {
+	tmk_parts_finish(&s->parts, res, s->read.data, r->sectors[s->read.disk], r->draining);
+	if (!tmk_parts_top(&s->parts)) {
+		s->read.unreadable = s->parts.unreadable;
+		s->read.error = s->parts.error;
 		r->busy--;
 		return s;
 	}
