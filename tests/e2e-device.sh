@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# What cannot be proven sends everything again (I1): a tracker that did not run, a disk that was detached and written elsewhere. What cannot
+# be tracked, or is our own, is refused with the reason.
+# shellcheck source=tests/e2e-lib.bash
+. "$(dirname "$0")/e2e-lib.bash"
+e2e_setup
+e2e_disk DISK 48M
+e2e_start
+source_ protect web "$DISK" >/dev/null
+e2e_wait_copied web
+e2e_mark web one
+e2e_same web "$DISK_FILE"
+part() { "$BUILD/tests/writer" "$DISK" --offset "$1" --length 4M --block 4096 --count 200 --mode direct --seed "$RANDOM"; }
+again() {
+	e2e_shipper_start
+	e2e_wait_copied web
+	e2e_mark web "$1"
+	e2e_same web "$DISK_FILE"
+	say "$1: bit for bit"
+}
+
+say "tracking goes on while the shipper is dead: only what changed travels"
+e2e_shipper_kill
+part 0
+again dead
+[ "$(e2e_status web .sent_disk_bytes)" -lt $((16 << 20)) ] || fail "more travelled than was written: $(e2e_status web .)"
+
+say "the tracker did not run: everything travels"
+e2e_shipper_stop
+rm -rf "$PINS"
+part 8M
+again untracked
+[ "$(e2e_status web .sent_disk_bytes)" -ge $((48 << 20)) ] || fail "a write that nobody saw was trusted: $(e2e_status web .)"
+
+say "the disk was away and came back changed under the same name"
+e2e_shipper_stop
+losetup -d "$DISK"
+"$BUILD/tests/writer" "$DISK_FILE" --offset 16M --length 4M --block 4096 --count 200 --mode pwrite --seed 5
+e2e_until 20 losetup "$DISK" "$DISK_FILE" || fail "the loop device stays"
+again away
+
+say "a disk that holds our own state is refused (R31)"
+e2e_disk STATE 64M
+mkfs.ext4 -qF "$STATE"
+e2e_mount "$STATE" "$W/state"
+sed "s|state-dir = .*|state-dir = $W/state/source|" "$W/shipper.conf" >"$W/state.conf"
+cp -a "$W/source" "$W/state/source"
+rm -rf "$W/state/source/protections"
+e2e_shipper_stop
+cp "$W/shipper.conf" "$W/old.conf"
+cp "$W/state.conf" "$W/shipper.conf"
+e2e_shipper_start
+if source_ protect state "$STATE" 2>"$W/out"; then fail "the disk with our own state was protected"; fi
+say "refused: $(cat "$W/out")"
+e2e_shipper_stop
+say "done"

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Two disks in one protection are cut at one instant (I3, R19): a program writes a number to the first disk, then to the second, durably,
+# for ever. In every point the first is the second's number or one more. A filesystem that is only half protected is refused.
+# shellcheck source=tests/e2e-lib.bash
+. "$(dirname "$0")/e2e-lib.bash"
+e2e_setup
+e2e_disk ONE 64M
+e2e_disk TWO 64M
+mkfs.ext4 -qF "$ONE"
+mkfs.ext4 -qF "$TWO"
+e2e_mount "$ONE" "$W/one"
+e2e_mount "$TWO" "$W/two"
+e2e_start
+source_ protect pair "$ONE" "$TWO" >/dev/null
+e2e_wait_copied pair
+count() {
+	local i=0
+	while :; do
+		i=$((i + 1))
+		printf '%-512d' $i | dd of="$W/one/n" bs=512 count=1 oflag=dsync conv=notrunc status=none
+		printf '%-512d' $i | dd of="$W/two/n" bs=512 count=1 oflag=dsync conv=notrunc status=none
+	done
+}
+e2e_background count
+for i in 1 2 3 4 5; do
+	e2e_mark pair "cut$i" --app
+	e2e_export pair "$W/copy"
+	a=$(debugfs -R 'cat /n' "$W/copy/disk-0.raw" 2>/dev/null | tr -d ' \0')
+	b=$(debugfs -R 'cat /n' "$W/copy/disk-1.raw" 2>/dev/null | tr -d ' \0')
+	if [ "$a" -ne "$b" ] && [ "$a" -ne $((b + 1)) ]; then fail "point $i holds $a on the first disk and $b on the second"; fi
+	[ "$b" -gt 0 ] || fail "nothing was counted"
+	say "point $i: $a and $b"
+done
+kill -9 "$E2E_LAST"
+e2e_umount "$W/one"
+e2e_umount "$W/two"
+e2e_mark pair rest
+e2e_same pair "$ONE_FILE" 0
+e2e_same pair "$TWO_FILE" 1
+
+say "half of a btrfs is refused (R19)"
+e2e_disk THREE 160M
+e2e_disk FOUR 160M
+mkfs.btrfs -q -f "$THREE" "$FOUR"
+e2e_mount "$THREE" "$W/btrfs"
+if source_ protect half "$THREE" 2>"$W/half"; then fail "half of a btrfs was protected"; fi
+grep -q "$FOUR\|$(basename "$FOUR")" "$W/half" || fail "the refusal does not name the other half: $(cat "$W/half")"
+source_ protect whole "$THREE" "$FOUR" >/dev/null
+e2e_wait_copied whole
+cp -r /usr/include/linux "$W/btrfs/"
+fsfreeze -f "$W/btrfs"
+cp --sparse=always "$THREE_FILE" "$W/ref3"
+cp --sparse=always "$FOUR_FILE" "$W/ref4"
+e2e_mark whole cut --app
+fsfreeze -u "$W/btrfs"
+e2e_same whole "$W/ref3" 0
+e2e_same whole "$W/ref4" 1
+say "done"

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# kill -9 of shipper, receiver, applier and supervisor, and cuts of the connection, at random moments under load: the chain goes on by
+# itself, and the result is the disk, bit for bit (I2, I5, I7, R1-R4). ROUNDS and SEED can be set.
+# shellcheck source=tests/e2e-lib.bash
+. "$(dirname "$0")/e2e-lib.bash"
+ROUNDS=${ROUNDS:-20}
+e2e_setup
+e2e_disk DISK 128M
+mkfs.ext4 -qF "$DISK"
+e2e_mount "$DISK" "$W/mnt"
+e2e_target_init
+e2e_target_start
+# The connection goes through a relay, so that it can be cut.
+RELAY=$(e2e_port)
+listens() { ss -Hltn "sport = :$1" | grep -q .; }
+relay() {
+	setsid socat "TCP-LISTEN:$RELAY,bind=127.0.0.1,reuseaddr,fork" "TCP:127.0.0.1:$PORT" 2>/dev/null &
+	SOCAT=$!
+	E2E_PIDS+=("$SOCAT")
+}
+command -v socat >/dev/null || skip "no socat"
+relay
+e2e_shipper_start
+TOKEN=$(target token | grep -o 'tm1-[a-zA-Z0-9-]*')
+e2e_until 10 listens "$RELAY" || fail "no relay"
+source_ join "127.0.0.1:$RELAY" "$TOKEN" >/dev/null
+source_ protect web "$DISK" >/dev/null
+e2e_background "$BUILD/tests/writer" "$W/mnt/load" --length 24M --block 4096 --seconds 3600 --mode pwrite --seed "$E2E_SEED"
+LOAD=$E2E_LAST
+e2e_background "$BUILD/tests/writer" "$W/mnt/direct" --length 8M --block 16384 --seconds 3600 --mode direct --seed "$E2E_SEED"
+LOAD2=$E2E_LAST
+
+children() { pgrep -s "$TARGET" | grep -vx "$TARGET"; }
+child() { # receiver or applier
+	local pid
+	for pid in $(children); do
+		if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q "$1" || grep -q "$1" "/proc/$pid/comm" 2>/dev/null; then echo "$pid"; fi
+	done
+}
+for round in $(seq 1 "$ROUNDS"); do
+	sleep "0.$((RANDOM % 90 + 10))"
+	case $((RANDOM % 5)) in
+	0)
+		what=shipper
+		e2e_shipper_kill
+		e2e_shipper_start
+		;;
+	1)
+		what=receiver
+		for pid in $(child recei); do kill -9 "$pid" 2>/dev/null || true; done
+		;;
+	2)
+		what=applier
+		for pid in $(child appl); do kill -9 "$pid" 2>/dev/null || true; done
+		;;
+	3)
+		what=connection
+		pkill -9 -s "$SOCAT" || true
+		relay
+		;;
+	4)
+		what=supervisor
+		kill -9 "$TARGET"
+		wait "$TARGET" 2>/dev/null || true
+		sleep 0.5
+		pkill -9 -s "$TARGET" || true
+		rm -f "$W/target.sock"
+		e2e_target_start
+		;;
+	esac
+	say "round $round: killed the $what"
+	if [ $((round % 5)) -eq 0 ]; then
+		e2e_wait_copied web
+		kill -STOP "$LOAD" "$LOAD2"
+		fsfreeze -f "$W/mnt"
+		cp --sparse=always "$DISK_FILE" "$W/reference"
+		e2e_mark web "round$round"
+		fsfreeze -u "$W/mnt"
+		kill -CONT "$LOAD" "$LOAD2"
+		e2e_same web "$W/reference"
+		say "round $round: the point equals its reference"
+	fi
+done
+say "the source dies in the middle of a round: the newest point still equals its reference (I11, R36)"
+e2e_wait_copied web
+e2e_shipper_kill
+e2e_until 20 target status >/dev/null
+sleep 1
+e2e_same web "$W/reference"
+e2e_shipper_start
+kill -9 "$LOAD" "$LOAD2"
+e2e_umount "$W/mnt"
+e2e_wait_copied web
+e2e_mark web rest
+e2e_same web "$DISK_FILE"
+say "done"
