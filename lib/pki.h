@@ -18,7 +18,7 @@ struct tmk_tls;
 
 /* Makes authority.{key,pem} and target.{key,pem} in directory (keys mode 0600). -EEXIST if there is one already. */
 int tmk_pki_init(const char *directory, const char *common_name, struct tmk_error *err);
-/* Makes a key at key_path (0600) and returns a request for it, PEM. */
+/* Makes a key at key_path (0600; replaces what is there) and returns a request for it, PEM. */
 int tmk_pki_request(const char *key_path, const char *common_name, char request[8192], struct tmk_error *err);
 /* Signs a request: checks its own signature, ignores its extensions, sets CN as given. Certificate as PEM; fingerprint =
  * SHA-256 of its DER. */
@@ -40,7 +40,8 @@ int tmk_token_parse(const char *text, struct tmk_token *out, struct tmk_error *e
 int tmk_tls_server(struct tmk_tls **out, const char *directory, struct tmk_error *err);
 /* The source's side: its own certificate and key; the target must be signed by `authority` (paths of PEM files). */
 int tmk_tls_client(struct tmk_tls **out, const char *certificate, const char *key, const char *authority, struct tmk_error *err);
-/* For `join`: no certificate of its own; accepts the target if its chain holds an authority with this fingerprint. */
+/* For `join`: no certificate of its own; accepts the target if its chain holds an authority with this fingerprint,
+ * and that signed it. The caller compares the authority that JOINED brings with the fingerprint, too. */
 int tmk_tls_join(struct tmk_tls **out, const uint8_t authority[20], struct tmk_error *err);
 void tmk_tls_free(struct tmk_tls *tls);
 
