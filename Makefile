@@ -22,7 +22,7 @@ lib_o := $(patsubst %.c,$(O)/%.o,$(wildcard lib/*.c))
 bpf_o := $(patsubst %.c,$(O)/%.o,$(filter-out %.bpf.c,$(wildcard bpf/*.c)))
 shipper_o := $(patsubst %.c,$(O)/%.o,$(filter-out shipper/main.c shipper/freezer.c,$(wildcard shipper/*.c)))
 target_o := $(patsubst %.c,$(O)/%.o,$(filter-out target/main.c,$(wildcard target/*.c)))
-cli_o := $(patsubst %.c,$(O)/%.o,$(wildcard cli/*.c))
+cli_o := $(patsubst %.c,$(O)/%.o,$(filter-out cli/main.c,$(wildcard cli/*.c)))
 programs := $(O)/tidemark $(O)/tidemark-shipper $(O)/tidemark-freezer $(O)/tidemark-target
 units := $(patsubst tests/unit/%.c,$(O)/tests/%,$(wildcard tests/unit/test_*.c))
 tools := $(patsubst tests/tools/%.c,$(O)/tests/%,$(wildcard tests/tools/*.c))
@@ -49,11 +49,12 @@ $(bpf_o): $(O)/bpf/tidemark.skel.h
 $(O)/lib.a: $(lib_o)
 $(O)/shipper.a: $(shipper_o) $(bpf_o)
 $(O)/target.a: $(target_o)
+$(O)/cli.a: $(cli_o)
 $(O)/%.a:
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 link = $(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
-$(O)/tidemark: $(cli_o) $(O)/lib.a
+$(O)/tidemark: $(O)/cli/main.o $(O)/cli.a $(O)/lib.a
 	$(call say,LD,$@)
 	$(link)
 $(O)/tidemark-shipper: $(O)/shipper/main.o $(O)/shipper.a $(O)/lib.a
@@ -66,12 +67,12 @@ $(O)/tidemark-freezer: shipper/freezer.c shipper/freezer.h
 $(O)/tidemark-target: $(O)/target/main.o $(O)/target.a $(O)/lib.a
 	$(call say,LD,$@)
 	$(link)
-# A test says which side it tests by its first line: "links: shipper", "links: target"; else lib alone.
-side = $(foreach s,shipper target,$(if $(shell sed -n '1,3{/links:.*$(s)/p}' $(1)),$(O)/$(s).a))
+# A test says which side it tests by its first line: "links: shipper", "links: target", "links: cli"; else lib alone.
+side = $(foreach s,shipper target cli,$(if $(shell sed -n '1,3{/links:.*$(s)/p}' $(1)),$(O)/$(s).a))
 .SECONDEXPANSION:
 $(units): $(O)/tests/%: tests/unit/%.c $$(call side,tests/unit/$$*.c) $(O)/lib.a
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget -Ibpf $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS) $(CHECK_LIBS)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget -Ibpf -Icli $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS) $(CHECK_LIBS)
 $(tools): $(O)/tests/%: tests/tools/%.c $$(call side,tests/tools/$$*.c) $(O)/lib.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS)

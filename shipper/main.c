@@ -98,7 +98,8 @@ static void accept_call(struct calls *calls, int listener)
 	int rc = tmk_control_accept(listener, &call, &err);
 
 	if (rc) {
-		tmk_log_warning("control socket: %s", err.text);
+		if (rc != -EPIPE) /* asked nothing */
+			tmk_log_warning("control socket: %s", err.text);
 		return;
 	}
 	rc = start_thread(calls, call);
