@@ -13,9 +13,9 @@ LIBS := $(shell pkg-config --libs libbpf liburing liblz4 openssl libxxhash sqlit
 CHECK_LIBS = $(shell pkg-config --libs check)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Werror
 CFLAGS ?= -O2 -g
+comma := ,
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -fstack-protector-strong -Iinclude -Ilib -Ishipper -I$(O)/bpf $(CFLAGS) \
 	$(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-comma := ,
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=address$(comma)undefined)
 
 lib_o := $(patsubst %.c,$(O)/%.o,$(wildcard lib/*.c))
