@@ -191,8 +191,8 @@ static enum tmk_verdict state_verdict(const json_t *p)
 		const char *state;
 		enum tmk_verdict verdict;
 	} states[] = {
-		{"streaming", TMK_FINE},       {"connected", TMK_FINE},	 {"catching up", TMK_FINE}, {"paused", TMK_WARNING},
-		{"disconnected", TMK_WARNING}, {"fenced", TMK_CRITICAL}, {"broken", TMK_CRITICAL},
+		{"streaming", TMK_FINE},   {"connected", TMK_FINE},	  {"catching up", TMK_FINE}, {"paused", TMK_WARNING},
+		{"starting", TMK_WARNING}, {"disconnected", TMK_WARNING}, {"fenced", TMK_CRITICAL},  {"broken", TMK_CRITICAL},
 	};
 	const char *state = tmk_parts_string(p, "state");
 
