@@ -85,19 +85,16 @@ bool tmk_packer_empty(const struct tmk_packer *p)
 }
 
 /* ---- zeroes ---- */
+/* length: a multiple of 512, as all are */
 static bool all_zero(const uint8_t *data, uint32_t length)
 {
 	uint64_t w[8];
-	uint32_t i;
 
-	for (i = 0; i + sizeof(w) <= length; i += sizeof(w)) {
+	for (uint32_t i = 0; i < length; i += sizeof(w)) {
 		memcpy(w, data + i, sizeof(w));
 		if (w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7])
 			return false;
 	}
-	for (; i < length; i++)
-		if (data[i])
-			return false;
 	return true;
 }
 

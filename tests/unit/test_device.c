@@ -313,7 +313,8 @@ END_TEST
 /* A VPD page that lies about its length. */
 START_TEST(identity_survives_broken_pages)
 {
-	struct tmk_device d;
+	struct tmk_device d, e;
+	char page[300];
 
 	put(at("devices/sda/device/vpd_pg80"),
 	    "\x00\x80\xff\xff"
@@ -327,6 +328,16 @@ START_TEST(identity_survives_broken_pages)
 	put(at("devices/sda/device/vpd_pg80"), "\x00\x80\x00\x06\x01\x02\n\t\xff ", 10);
 	describe(SDA, &d);
 	ck_assert_str_eq(d.identity, "serial \xff");
+	/* a page longer than is read: its first 256 bytes count */
+	memset(page, 'A', sizeof(page));
+	memcpy(page, "\x00\x80\xff\xff", 4);
+	put(at("devices/sda/device/vpd_pg80"), page, sizeof(page));
+	describe(SDA, &d);
+	page[256] = '\0';
+	memset(page, 'A', 4);
+	puts_(at("devices/sdb/serial"), page);
+	describe(SDB, &e);
+	ck_assert_str_eq(d.identity, e.identity);
 }
 END_TEST
 
@@ -335,6 +346,14 @@ static int asked_backing(const char *name, dev_t dev, struct tmk_where *out)
 	if (strcmp(name, "loop0") || dev != LOOP0)
 		return -ENXIO;
 	*out = (struct tmk_where){.kind = TMK_WHERE_DEVICE, .device = SDB1, .inode = 99};
+	return 0;
+}
+
+static int asked_replaced(const char *name, dev_t dev, struct tmk_where *out)
+{
+	(void)name;
+	(void)dev;
+	*out = (struct tmk_where){.kind = TMK_WHERE_DEVICE, .device = DM0, .inode = 99};
 	return 0;
 }
 
@@ -358,6 +377,9 @@ START_TEST(loops_are_known_by_their_files)
 	ck_assert(is_set(list, n, 1, SDB1));
 	describe(LOOP1, &d);
 	ck_assert_str_eq(d.identity, "loop device on file 0:26:78");
+	tree.backing = asked_replaced;
+	describe(LOOP0, &d);
+	ck_assert_str_eq(d.identity, "loop device on file 252:0:99");
 	/* on a block device */
 	tree.backing = NULL;
 	puts_(at("devices/loop1/loop/backing_file"), "/dev/sdb\n");

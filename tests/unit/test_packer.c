@@ -201,6 +201,9 @@ START_TEST(zeroes_join_over_adds)
 	ck_assert_uint_eq(seal(NULL), 5 * 4096);
 	ck_assert_uint_eq(zero_records, 3);
 	ck_assert_uint_eq(discard_records, 1);
+	/* what lies between is not covered (I2: its mark must stay) */
+	ck_assert(covered[0][7] == 2 && covered[0][8] == 1 && covered[0][15] == 1 && covered[0][16] == 2 && covered[0][24] == 1);
+	ck_assert(covered[1][23] == 0 && covered[1][24] == 1 && covered[1][47] == 1 && covered[1][48] == 0);
 }
 END_TEST
 
@@ -248,6 +251,7 @@ START_TEST(closes_at_a_mebibyte)
 		n++;
 	ck_assert_uint_eq(n, TMK_CHUNK_RECORDS_MAX - 1 - 4);
 	ck_assert(!tmk_packer_zero(packer, 1, n * 1024, 512));
+	ck_assert(!tmk_packer_add(packer, 1, DISK_SIZE - 4096, source[1], 4096));
 	/* one that joins needs no record */
 	ck_assert(tmk_packer_zero(packer, 1, n * 1024 - 512, 512));
 	ck_assert_uint_eq(seal(&mark), 4 * TMK_READ_MAX + (uint64_t)(n + 1) * 512);
