@@ -127,7 +127,7 @@ void tmk_parts_end(const struct tmk_show *s)
 
 void tmk_parts_line(const struct tmk_show *s, const char *label)
 {
-	fprintf(s->out, "  %-12s", label);
+	fprintf(s->out, "  %-14s", label);
 }
 
 void tmk_parts_words(const struct tmk_show *s, const char *label, const char *text)

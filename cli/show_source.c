@@ -37,6 +37,10 @@ static void show_first_copy(const struct tmk_show *s, const json_t *p)
 	if (!json_is_true(json_object_get(p, "first_copy")))
 		return;
 	tmk_parts_line(s, "first copy");
+	if (!tmk_parts_bytes(p, "total_bytes")) {
+		fputs("has not begun\n", s->out);
+		return;
+	}
 	tmk_parts_amount(s->out, tmk_parts_bytes(p, "copied_bytes"), tmk_parts_bytes(p, "total_bytes"), tmk_parts_cells(s));
 	fprintf(s->out, "  %s/s", tmk_human((uint64_t)tmk_parts_number(p, "rate_bytes_per_second"), rate));
 	if (json_is_number(eta))

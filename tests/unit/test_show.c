@@ -178,6 +178,19 @@ START_TEST(source_after_first_copy)
 }
 END_TEST
 
+START_TEST(source_before_first_round)
+{
+	json_t *status = parse("{\"role\": \"source\", \"target\": {\"host\": \"h\", \"port\": 1}, \"protections\": ["
+			       "{\"name\": \"web\", \"state\": \"starting\", \"first_copy\": true, \"total_bytes\": 0,"
+			       " \"point\": null}]}");
+
+	tmk_show_status(&show, status, &limits);
+	ck_shown("has not begun");
+	ck_not_shown("%"); /* nothing is not 100 % of nothing */
+	json_decref(status);
+}
+END_TEST
+
 START_TEST(source_before_join)
 {
 	json_t *status = parse("{\"role\": \"source\", \"target\": null, \"protections\": []}");
@@ -254,6 +267,7 @@ int main(void)
 	tcase_add_loop_test(t, verdict, 0, sizeof(verdicts) / sizeof(verdicts[0]));
 	tcase_add_test(t, source);
 	tcase_add_test(t, source_after_first_copy);
+	tcase_add_test(t, source_before_first_round);
 	tcase_add_test(t, source_before_join);
 	tcase_add_test(t, target);
 	tcase_add_test(t, points);
