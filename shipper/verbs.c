@@ -184,6 +184,9 @@ static int wait_marked(struct answer *a, const char *name, const uint8_t id[16])
 
 		if (p)
 			tmk_roster_put(a->daemon->roster, name);
+		if (p && rc == -ENOENT)
+			return tmk_error_set(&a->err, -ECANCELED,
+					     "protection '%s' was started again before the point was made; ask once more", name);
 		if (rc != -EAGAIN)
 			return rc;
 		if (client_left(a->call)) {
