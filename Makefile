@@ -60,10 +60,12 @@ $(O)/tidemark: $(O)/cli/main.o $(O)/cli.a $(O)/lib.a
 $(O)/tidemark-shipper: $(O)/shipper/main.o $(O)/shipper.a $(O)/lib.a
 	$(call say,LD,$@)
 	$(link)
-# Freezes filesystems, so that it must not depend on anything that may block on one: a program of its own, and small.
+# Freezes filesystems, so that it must not depend on anything that may block on one: a program of its own, small, and static
+# where there is a static libc.
+static := $(if $(filter /%,$(shell $(CC) -print-file-name=libc.a)),-static)
 $(O)/tidemark-freezer: shipper/freezer.c shipper/freezer.h
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -Ishipper $(CFLAGS) $(LDFLAGS) -o $@ $<
+	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -Ishipper $(CFLAGS) $(LDFLAGS) $(static) -o $@ $<
 $(O)/tidemark-target: $(O)/target/main.o $(O)/target.a $(O)/lib.a
 	$(call say,LD,$@)
 	$(link)
