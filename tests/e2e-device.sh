@@ -39,18 +39,17 @@ losetup -d "$DISK"
 e2e_until 20 losetup "$DISK" "$DISK_FILE" || fail "the loop device stays"
 again away
 
-say "a disk that holds our own state is refused (R31)"
+say "a disk that holds the target's directory on this host is refused: it would feed itself (R31)"
 e2e_disk STATE 64M
 mkfs.ext4 -qF "$STATE"
 e2e_mount "$STATE" "$W/state"
-sed "s|state-dir = .*|state-dir = $W/state/source|" "$W/shipper.conf" >"$W/state.conf"
-cp -a "$W/source" "$W/state/source"
-rm -rf "$W/state/source/protections"
-e2e_shipper_stop
-cp "$W/shipper.conf" "$W/old.conf"
-cp "$W/state.conf" "$W/shipper.conf"
-e2e_shipper_start
-if source_ protect state "$STATE" 2>"$W/out"; then fail "the disk with our own state was protected"; fi
+e2e_target_stop
+cp -a "$W/target/." "$W/state/"
+mount --bind "$W/state" "$W/target"
+E2E_MOUNTS=("$W/target" "${E2E_MOUNTS[@]}")
+e2e_target_start
+if source_ protect state "$STATE" 2>"$W/out"; then fail "the disk with the target's directory was protected"; fi
+grep -q "$W/target\|$STATE" "$W/out" || fail "the refusal names neither: $(cat "$W/out")"
 say "refused: $(cat "$W/out")"
-e2e_shipper_stop
+e2e_target_stop
 say "done"

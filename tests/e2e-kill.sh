@@ -64,7 +64,7 @@ for round in $(seq 1 "$ROUNDS"); do
 		wait "$TARGET" 2>/dev/null || true
 		sleep 0.5
 		pkill -9 -s "$TARGET" || true
-		rm -f "$W/target.sock"
+		rm -f "$W/run/target.sock"
 		e2e_target_start
 		;;
 	esac

@@ -36,7 +36,7 @@ e2e_cleanup() {
 			[ -s "$m" ] && printf '== %s\n' "$m" && tail -n 40 "$m"
 		done
 		[ -S "$W/run/shipper.sock" ] && timeout 5 "$BUILD/tidemark" --at source --socket "$W/run/shipper.sock" --json status
-		[ -S "$W/target.sock" ] && timeout 5 "$BUILD/tidemark" --at target --socket "$W/target.sock" --json status
+		[ -S "$W/run/target.sock" ] && timeout 5 "$BUILD/tidemark" --at target --socket "$W/run/target.sock" --json status
 	fi
 	for pid in "${E2E_PIDS[@]}"; do kill -9 "$pid"; done 2>/dev/null
 	[ -n "${SHIPPER:-}" ] && kill -9 "$SHIPPER" 2>/dev/null
@@ -92,19 +92,19 @@ e2e_target_init() {
 		cat "$W/init.log"
 		fail "tidemark-target init"
 	}
-	printf '%s\n' "listen = 127.0.0.1" "port = $PORT" "control = $W/target.sock" "$@" >"$W/target/target.conf"
+	printf '%s\n' "listen = 127.0.0.1" "port = $PORT" "control = $W/run/target.sock" "$@" >"$W/target/target.conf"
 }
 e2e_target_start() {
 	setsid "$BUILD/tidemark-target" run "$W/target" >>"$W/target.log" 2>&1 &
 	TARGET=$!
-	e2e_until 20 test -S "$W/target.sock" || fail "the target does not start"
+	e2e_until 20 test -S "$W/run/target.sock" || fail "the target does not start"
 	e2e_until 20 target status >/dev/null || fail "the target does not answer"
 }
 e2e_target_stop() {
 	kill "$TARGET"
 	wait "$TARGET" || true
 	TARGET=''
-	rm -f "$W/target.sock"
+	rm -f "$W/run/target.sock"
 }
 e2e_shipper_start() {
 	"$BUILD/tidemark-shipper" -c "$W/shipper.conf" >>"$W/shipper.log" 2>&1 &
@@ -135,7 +135,7 @@ e2e_start() {
 
 # The command, as its user on either machine would give it.
 source_() { "$BUILD/tidemark" --at source --socket "$W/run/shipper.sock" "$@"; }
-target() { "$BUILD/tidemark" --at target --socket "$W/target.sock" "$@"; }
+target() { "$BUILD/tidemark" --at target --socket "$W/run/target.sock" "$@"; }
 source_answers() {
 	local rc=0
 	source_ status >/dev/null 2>&1 || rc=$?
