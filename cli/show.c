@@ -56,19 +56,19 @@ const char *tmk_show_duration(double seconds, char out[32])
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (s >= units[i].from) {
-			uint64_t rest = s % units[i].of_big / units[i].of_small;
+			unsigned big = (unsigned)(s / units[i].of_big),
+				 rest = (unsigned)(s % units[i].of_big / units[i].of_small);
 
 			if (rest)
-				snprintf(out, 32, "%" PRIu64 " %s %" PRIu64 " %s", s / units[i].of_big, units[i].big, rest,
-					 units[i].small);
+				snprintf(out, 32, "%u %s %u %s", big, units[i].big, rest, units[i].small);
 			else
-				snprintf(out, 32, "%" PRIu64 " %s", s / units[i].of_big, units[i].big);
+				snprintf(out, 32, "%u %s", big, units[i].big);
 			return out;
 		}
 	if (seconds > 0 && seconds < 10 && seconds != (double)s)
 		snprintf(out, 32, "%.1f s", seconds);
 	else
-		snprintf(out, 32, "%" PRIu64 " s", s);
+		snprintf(out, 32, "%u s", (unsigned)s);
 	return out;
 }
 
