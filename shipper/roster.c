@@ -263,9 +263,11 @@ json_t *tmk_roster_status(struct tmk_roster *r, const char *name, struct tmk_err
 	return NULL;
 }
 
+/* Never waits: the daemon's main loop calls it, and comes again. */
 void tmk_roster_retry(struct tmk_roster *r)
 {
-	pthread_mutex_lock(&r->change);
+	if (pthread_mutex_trylock(&r->change))
+		return;
 	for (struct entry *e = r->list; e; e = e->next)
 		if (!e->protection)
 			start_stored(r, e);
