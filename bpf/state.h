@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside of a handle on the eBPF tracker: the pinned objects, and the maps as they are seen in memory. Made and freed by
+ * open.c; attach.c changes which slots are tracked, marks.c moves marks, poll.c finds out what cannot be proven.
+ */
+#ifndef TMK_STATE_H
+#define TMK_STATE_H
+
+#include <linux/limits.h>
+
+#include "bitmap.h"
+#include "error.h"
+#include "tidemark_bpf.h"
+#include "tracker.h"
+
+enum tmk_pin {
+	TMK_PIN_SLOTS,
+	TMK_PIN_TABLE,
+	TMK_PIN_DISKS,
+	TMK_PIN_NOW,
+	TMK_PIN_TAKEN,
+	TMK_PIN_SEEN,
+	TMK_PIN_ISSUE,
+	TMK_PIN_COMPLETE,
+	TMK_PIN_CONFIG,
+	TMK_PINS
+};
+
+/* The two bitmaps of a tracked slot, mapped. */
+struct tmk_slot_maps {
+	struct tmk_bitmap now, taken;
+};
+
+struct tmk_tracker {
+	char pins[PATH_MAX - 64];
+	int lock;	   /* the directory of the pins, locked */
+	int fds[TMK_PINS]; /* -1: not open */
+	struct tmk_bpf_config *config;
+	struct tmk_bpf_slot *slots;
+	struct tmk_bpf_disk *table;
+	struct tmk_slot_maps maps[TMK_BPF_SLOTS];
+};
+
+/* load.c: the directory of the pins and what lies in it. */
+int tmk_load_directory(struct tmk_tracker *t, struct tmk_error *err);
+int tmk_load_objects(struct tmk_tracker *t, struct tmk_error *err);
+int tmk_load_remove(struct tmk_tracker *t, struct tmk_error *err);
+/* Are both programs attached, by the pins that say so? 1 or 0. */
+int tmk_load_attached(struct tmk_tracker *t);
+/* Attaches those that are not. */
+int tmk_load_attach(struct tmk_tracker *t, struct tmk_error *err);
+
+/* attach.c: maps the bitmaps of a slot that the pins hold; puts the table in order after a killed attach or detach. */
+int tmk_attach_restore(struct tmk_tracker *t, struct tmk_error *err);
+void tmk_attach_unmap(struct tmk_tracker *t, int slot);
+/* Memory for both bitmaps of so many blocks. */
+uint64_t tmk_attach_bytes(uint64_t blocks);
+
+/* marks.c */
+/* The slot, or NULL and an error if it is not tracked. */
+struct tmk_bpf_slot *tmk_marks_slot(struct tmk_tracker *t, int slot, struct tmk_error *err);
+/* Marks everything, then raises the gap count (R4). */
+void tmk_marks_doubt(struct tmk_tracker *t, int slot, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void tmk_marks_doubt_all(struct tmk_tracker *t, const char *reason);
+
+/* poll.c: turns the flags that probes raised into doubt. */
+void tmk_poll_settle(struct tmk_tracker *t, int slot);
+
+#endif
