@@ -74,7 +74,7 @@ side = $(foreach s,shipper target cli,$(if $(shell sed -n '1,3{/links:.*$(s)/p}'
 .SECONDEXPANSION:
 $(units): $(O)/tests/%: tests/unit/%.c $$(call side,tests/unit/$$*.c) $(O)/lib.a
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget -Ibpf -Icli $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS) $(CHECK_LIBS)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(patsubst $(O)/%.a,-I%,$(filter %.a,$^)) -Ibpf $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS) $(CHECK_LIBS)
 $(tools): $(O)/tests/%: tests/tools/%.c $$(call side,tests/tools/$$*.c) $(O)/lib.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS)

@@ -105,37 +105,50 @@ static json_t *mark_args(const struct tmk_options *o)
 			      o->label ? o->label : "", "wait", !!(o->given & TMK_OPT_WAIT)));
 }
 
-static json_t *export_args(const struct tmk_options *o)
+/* NAME[@POINT]: a name has no '@'. New arguments with one or both, or NULL. */
+static json_t *split_point(const char *text)
 {
-	const char *at = strchr(o->words[0], '@');
-	size_t length = at ? (size_t)(at - o->words[0]) : strlen(o->words[0]);
+	const char *at = strchr(text, '@');
+	size_t length = at ? (size_t)(at - text) : strlen(text);
+	json_t *args;
 
-	if (!o->to)
-		return complain(
-			"export needs --to PATH: a file that does not exist yet (a directory, if there are several disks)");
 	if (at && !at[1])
-		return complain("export NAME@POINT: the point is missing; tidemark points NAME lists them");
-	return pack(json_pack("{s:s%, s:s, s:o, s:i}", "name", o->words[0], length, "point", at ? at + 1 : "latest", "to",
-			      absolute(o->to), "disk", o->disk));
+		return complain("NAME@POINT: the point is missing; tidemark points NAME lists them");
+	args = pack(json_pack("{s:s%}", "name", text, length));
+	if (args && at && json_object_set_new(args, "point", json_string(at + 1))) {
+		json_decref(args);
+		return pack(NULL);
+	}
+	return args;
 }
 
-/* What cannot be taken back is asked for by name, or with --yes. */
-static json_t *drop_args(const struct tmk_options *o)
+static json_t *export_args(const struct tmk_options *o)
 {
-	char typed[TMK_NAME_MAX + 2];
+	json_t *args =
+		o->to ? split_point(o->words[0])
+		      : complain("export needs --to PATH: a file that does not exist yet (a directory, if there are several "
+				 "disks)");
 
-	if (!(o->given & TMK_OPT_YES)) {
-		if (!isatty(STDIN_FILENO))
-			return complain("drop deletes the replica and its points for good; say --yes if that is meant");
-		fprintf(stderr,
-			"This deletes the replica of '%s' and all its points for good. Type its name to go on: ", o->words[0]);
-		if (!fgets(typed, sizeof(typed), stdin))
-			return complain("nothing was deleted");
-		typed[strcspn(typed, "\n")] = '\0';
-		if (strcmp(typed, o->words[0]))
-			return complain("that is not its name; nothing was deleted");
+	if (!args)
+		return NULL;
+	if (json_object_set_new(args, "to", absolute(o->to)) || json_object_set_new(args, "disk", json_integer(o->disk)) ||
+	    json_object_set_new(args, "format", json_string(o->format ? o->format : "raw"))) {
+		json_decref(args);
+		return pack(NULL);
 	}
-	return name_args(o);
+	return args;
+}
+
+/* What cannot be taken back is done with --now only; the target says so. */
+static json_t *now_args(const struct tmk_options *o)
+{
+	json_t *args = split_point(o->words[0]);
+
+	if (args && json_object_set_new(args, "now", json_boolean(o->given & TMK_OPT_NOW))) {
+		json_decref(args);
+		return pack(NULL);
+	}
+	return args;
 }
 
 /* ---- answers ---- */
@@ -173,7 +186,7 @@ static void show_unprotect(const struct tmk_options *o, const struct tmk_show *s
 						  : "If they are not wanted, run there");
 	fputs(target[0] ? ", on " : "", s->out);
 	tmk_show_text(s->out, target);
-	fprintf(s->out, ":  tidemark drop %s\n", o->words[0]);
+	fprintf(s->out, ":  tidemark delete %s\n", o->words[0]);
 }
 
 static void show_pause(const struct tmk_options *o, const struct tmk_show *s, const json_t *result)
@@ -208,15 +221,29 @@ static void show_export(const struct tmk_options *o, const struct tmk_show *s, c
 	fprintf(s->out, "Exported point %lld, %s, to ", (long long)json_integer_value(json_object_get(result, "number")),
 		tmk_human((uint64_t)json_integer_value(json_object_get(result, "bytes")), size));
 	tmk_show_text(s->out, field(result, "to"));
-	fputs(".\n", s->out);
+	fputs("; the copy was compared.\n", s->out);
 }
 
 static void show_drop(const struct tmk_options *o, const struct tmk_show *s, const json_t *result)
 {
-	char size[32];
+	(void)o;
+	fputs(json_is_true(json_object_get(result, "restarted"))
+		      ? "Dropped. The protection starts over: its source copies everything again.\n"
+		      : "Dropped. There is no point until the next mark.\n",
+	      s->out);
+}
 
-	fprintf(s->out, "Dropped '%s': %s freed.\n", o->words[0],
-		tmk_human((uint64_t)json_integer_value(json_object_get(result, "freed_bytes")), size));
+static void show_delete(const struct tmk_options *o, const struct tmk_show *s, const json_t *result)
+{
+	const char *kept = field(result, "kept");
+
+	fprintf(s->out, "'%s' is deleted.", o->words[0]);
+	if (kept[0]) {
+		fputs(" Its files are kept in ", s->out);
+		tmk_show_text(s->out, kept);
+		fputc('.', s->out);
+	}
+	fputc('\n', s->out);
 }
 
 static const struct verb verbs[] = {
@@ -231,7 +258,8 @@ static const struct verb verbs[] = {
 	{"points", TMK_TARGET, 0, 1, 0, "points [NAME]", name_args, show_points},
 	{"export", TMK_TARGET, 1, 1, TMK_OPT_FORMAT | TMK_OPT_TO | TMK_OPT_DISK,
 	 "export NAME[@POINT] --to PATH [--disk NUMBER] [--format raw]", export_args, show_export},
-	{"drop", TMK_TARGET, 1, 1, TMK_OPT_YES, "drop NAME [--yes]", drop_args, show_drop},
+	{"drop", TMK_TARGET, 1, 1, TMK_OPT_NOW, "drop NAME[@POINT] --now", now_args, show_drop},
+	{"delete", TMK_TARGET, 1, 1, TMK_OPT_NOW, "delete NAME [--now]", now_args, show_delete},
 	{"status", 0, 0, 1, TMK_OPT_WATCH | TMK_OPT_AGES, "status [NAME] [--watch] [--warning-age T] [--critical-age T]", NULL,
 	 NULL},
 };

@@ -29,7 +29,7 @@ static const struct option longs[] = {
 	{"warning-age", required_argument, NULL, WARNING_AGE},
 	{"critical-age", required_argument, NULL, CRITICAL_AGE},
 	{"delete", no_argument, NULL, TMK_OPT_DELETE},
-	{"yes", no_argument, NULL, TMK_OPT_YES},
+	{"now", no_argument, NULL, TMK_OPT_NOW},
 	{NULL, 0, NULL, 0},
 };
 
@@ -46,7 +46,8 @@ void tmk_options_usage(bool ask_for_help)
 	      "on the target (tidemark-target init, token: see there):\n"
 	      "  points [NAME]\n"
 	      "  export NAME[@POINT] --to PATH [--disk NUMBER] [--format raw]\n"
-	      "  drop NAME [--yes]\n"
+	      "  drop NAME[@POINT] --now\n"
+	      "  delete NAME [--now]\n"
 	      "on both:\n"
 	      "  status [NAME] [--watch] [--warning-age 5m] [--critical-age 1h]   (also without any verb)\n"
 	      "\n"

@@ -22,7 +22,7 @@ enum {
 	TMK_OPT_DISK = 1 << 8,
 	TMK_OPT_AGES = 1 << 9,
 	TMK_OPT_DELETE = 1 << 10,
-	TMK_OPT_YES = 1 << 11,
+	TMK_OPT_NOW = 1 << 11,
 };
 
 struct tmk_options {

@@ -191,8 +191,22 @@ static enum tmk_verdict state_verdict(const json_t *p)
 		const char *state;
 		enum tmk_verdict verdict;
 	} states[] = {
-		{"streaming", TMK_FINE},   {"connected", TMK_FINE},	  {"catching up", TMK_FINE}, {"paused", TMK_WARNING},
-		{"starting", TMK_WARNING}, {"disconnected", TMK_WARNING}, {"fenced", TMK_CRITICAL},  {"broken", TMK_CRITICAL},
+		/* source */
+		{"streaming", TMK_FINE},
+		{"catching up", TMK_FINE},
+		{"paused", TMK_WARNING},
+		{"starting", TMK_WARNING},
+		{"disconnected", TMK_WARNING},
+		{"fenced", TMK_CRITICAL},
+		/* target */
+		{"connected", TMK_FINE},
+		{"applying", TMK_FINE},
+		{"busy", TMK_FINE},
+		{"idle", TMK_WARNING},
+		{"full", TMK_WARNING},
+		{"stalled", TMK_WARNING},
+		/* both */
+		{"broken", TMK_CRITICAL},
 	};
 	const char *state = tmk_parts_string(p, "state");
 
@@ -209,7 +223,7 @@ enum tmk_verdict tmk_parts_verdict(const json_t *p, const struct tmk_limits *lim
 	size_t i;
 
 	if (tmk_parts_string(p, "reason")[0] || tmk_parts_string(p, "note")[0] || tmk_parts_number(p, "unreadable_bytes") > 0 ||
-	    json_is_true(json_object_get(p, "first_copy")))
+	    json_is_true(json_object_get(p, "first_copy")) || json_is_false(json_object_get(p, "connected")))
 		v = worse(v, TMK_WARNING);
 	json_array_foreach(json_object_get(p, "disks"), i, disk) if (tmk_parts_string(disk, "doubt")[0]) v =
 		worse(v, TMK_WARNING);
@@ -228,28 +242,33 @@ enum tmk_verdict tmk_show_verdict(const json_t *status, const struct tmk_limits 
 
 /* ---- points ---- */
 
+static void show_column(const struct tmk_show *s, const char *text, size_t width)
+{
+	tmk_show_text(s->out, text);
+	for (size_t n = strlen(text); n <= width; n++)
+		fputc(' ', s->out);
+}
+
 void tmk_show_points(const struct tmk_show *s, const json_t *result)
 {
 	const json_t *list = json_object_get(result, "points"), *p;
-	char age[32];
+	char age[32 + 4];
 	size_t i;
 
 	if (!json_array_size(list)) {
 		fputs("No points yet.\n", s->out);
 		return;
 	}
-	fprintf(s->out, "%-20s %8s  %-5s %-24s %-12s %s\n", "PROTECTION", "POINT", "KIND", "TIME", "AGE", "LABEL");
+	fprintf(s->out, "%-20s %8s  %-5s  %-20s %-14s %s\n", "PROTECTION", "POINT", "KIND", "CUT", "ARRIVED", "LABEL");
 	json_array_foreach(list, i, p)
 	{
-		tmk_show_text(s->out, tmk_parts_string(p, "protection"));
-		for (size_t n = strlen(tmk_parts_string(p, "protection")); n < 20; n++)
-			fputc(' ', s->out);
-		fprintf(s->out, " %8" PRIu64 "  %-5s ", tmk_parts_bytes(p, "number"),
+		show_column(s, tmk_parts_string(p, "protection"), 20);
+		fprintf(s->out, "%8" PRIu64 "  %-5s  ", tmk_parts_bytes(p, "number"),
 			strcmp(tmk_parts_string(p, "kind"), "app") ? "crash" : "app");
-		tmk_show_text(s->out, tmk_parts_string(p, "time"));
-		for (size_t n = strlen(tmk_parts_string(p, "time")); n < 24; n++)
-			fputc(' ', s->out);
-		fprintf(s->out, " %-12s ", tmk_show_duration(tmk_parts_number(p, "age_seconds"), age));
+		show_column(s, tmk_parts_string(p, "time"), 20);
+		tmk_show_duration(tmk_parts_number(p, "age_seconds"), age);
+		strcat(age, " ago");
+		show_column(s, age, 14);
 		tmk_show_text(s->out, tmk_parts_string(p, "label"));
 		fputc('\n', s->out);
 	}

@@ -123,6 +123,10 @@ static const struct {
 	{STATUS("{" FINE ", \"point\": " POINT("3") "}, {" FINE ", \"point\": null}, {" FINE ", \"point\": " POINT("3") "}"),
 	 TMK_CRITICAL},
 	{"{\"role\": \"target\", \"protections\": [{\"state\": \"connected\", \"point\": " POINT("3") "}]}", TMK_FINE},
+	{"{\"protections\": [{\"state\": \"applying\", \"connected\": true, \"point\": " POINT("3") "}]}", TMK_FINE},
+	{"{\"protections\": [{\"state\": \"applying\", \"connected\": false, \"point\": " POINT("3") "}]}", TMK_WARNING},
+	{"{\"protections\": [{\"state\": \"stalled\", \"point\": " POINT("3") "}]}", TMK_WARNING},
+	{"{\"protections\": [{\"state\": \"full\", \"point\": " POINT("3") "}]}", TMK_WARNING},
 	{"{}", TMK_CRITICAL},
 	{"[]", TMK_CRITICAL},
 };
@@ -223,12 +227,12 @@ END_TEST
 START_TEST(points)
 {
 	json_t *result = parse("{\"points\": [{\"protection\": \"web\", \"number\": 12, \"kind\": \"app\", \"label\": \"a\\nb\","
-			       " \"time\": \"T\", \"age_seconds\": 61}]}");
+			       " \"time\": \"T\", \"age_seconds\": 61.5}]}");
 
 	tmk_show_points(&show, result);
-	ck_shown("web");
-	ck_shown("      12  app ");
-	ck_shown("1 min 1 s");
+	ck_shown("web ");
+	ck_shown("      12  app    T ");
+	ck_shown(" 1 min 1 s ago ");
 	ck_shown("a?b\n");
 	json_decref(result);
 }

@@ -180,12 +180,16 @@ START_TEST(not_utf8)
 }
 END_TEST
 
+/* Each thread is the only one that sets its field, so that what it just set must still be there. */
 static void *raise_generation(void *unused)
 {
+	static struct tmk_spec mine;
+
 	(void)unused;
 	for (uint64_t g = 8; g < 208; g++)
-		if (tmk_store_set_generation(directory, "web.1", g, NULL))
-			return "failed";
+		if (tmk_store_set_generation(directory, "web.1", g, NULL) || tmk_store_spec(directory, "web.1", &mine, NULL) ||
+		    mine.generation != g)
+			return "lost a generation";
 	return NULL;
 }
 
@@ -197,8 +201,11 @@ START_TEST(two_writers)
 	spec.generation = 7;
 	ck_assert_int_eq(tmk_store_put_spec(directory, &spec, &err), 0);
 	ck_assert_int_eq(pthread_create(&thread, NULL, raise_generation, NULL), 0);
-	for (int i = 0; i < 201; i++)
+	for (int i = 0; i < 201; i++) {
 		ck_assert_msg(!tmk_store_set_paused(directory, "web.1", i & 1, &err), "%s", err.text);
+		ck_assert_msg(!tmk_store_spec(directory, "web.1", &again, &err), "%s", err.text);
+		ck_assert_int_eq(again.paused, i & 1);
+	}
 	ck_assert_int_eq(pthread_join(thread, &result), 0);
 	ck_assert_ptr_null(result);
 	ck_assert_int_eq(tmk_store_spec(directory, "web.1", &again, &err), 0);
