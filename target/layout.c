@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Directories of the target: see layout.h. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "layout.h"
+#include "util.h"
+
+#define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+int tmk_layout_lock(const char *directory, struct tmk_error *err)
+{
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return tmk_error_sys(err, -errno, "cannot open %s", directory);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	int bad = errno == EWOULDBLOCK ? tmk_error_set(err, -EBUSY, "another tidemark-target runs on %s", directory)
+				       : tmk_error_sys(err, -errno, "cannot lock %s", directory);
+	close(fd);
+	return bad;
+}
+
+static int open_below(int at, const char *name, const char *what, struct tmk_error *err)
+{
+	int fd = openat(at, name, DIRECTORY);
+	return fd < 0 ? tmk_error_sys(err, -errno, "cannot open %s", what) : fd;
+}
+
+/* A directory that is there afterwards, durably. */
+static int make_below(int at, const char *name, const char *what, struct tmk_error *err)
+{
+	if (mkdirat(at, name, 0700) == 0) {
+		if (fsync(at) < 0)
+			return tmk_error_sys(err, -errno, "cannot make %s durable", what);
+	} else if (errno != EEXIST) {
+		return tmk_error_sys(err, -errno, "cannot make %s", what);
+	}
+	return open_below(at, name, what, err);
+}
+
+int tmk_layout_part(int root, const char *name, struct tmk_error *err)
+{
+	return make_below(root, name, name, err);
+}
+
+int tmk_layout_open(int root, const char *name, struct tmk_error *err)
+{
+	int parts = open_below(root, "protections", "protections", err);
+	if (parts < 0)
+		return parts;
+	int fd = open_below(parts, name, name, err);
+	close(parts);
+	return fd;
+}
+
+static int link_disk(int dir, int devices, unsigned disk, struct tmk_error *err)
+{
+	char name[32], to[4096];
+	snprintf(name, sizeof(name), "disk-%u.raw", disk);
+	ssize_t length = readlinkat(devices, name, to, sizeof(to) - 1);
+	if (length < 0 && errno == ENOENT)
+		return 0;
+	if (length < 0)
+		return tmk_error_sys(err, -errno, "devices/.../%s has to be a symbolic link to a block device", name);
+	to[length] = 0;
+	struct stat st;
+	if (to[0] != '/' || stat(to, &st) < 0 || !S_ISBLK(st.st_mode))
+		return tmk_error_set(err, -ENOTBLK, "devices/.../%s points to %.200s, which is not the path of a block device",
+				     name, to);
+	if (symlinkat(to, dir, name) < 0 && errno != EEXIST)
+		return tmk_error_sys(err, -errno, "cannot link %s", name);
+	return 0;
+}
+
+/* What an operator prepared in devices/NAME. */
+static int link_disks(int root, int dir, const char *name, unsigned disks, struct tmk_error *err)
+{
+	int all = openat(root, "devices", DIRECTORY);
+	if (all < 0)
+		return errno == ENOENT ? 0 : tmk_error_sys(err, -errno, "cannot open devices");
+	int devices = openat(all, name, DIRECTORY);
+	int bad = 0;
+	if (devices < 0 && errno != ENOENT)
+		bad = tmk_error_sys(err, -errno, "cannot open devices/%s", name);
+	for (unsigned i = 0; devices >= 0 && !bad && i < disks; i++)
+		bad = link_disk(dir, devices, i, err);
+	if (devices >= 0)
+		close(devices);
+	close(all);
+	return bad;
+}
+
+static int make_journal(int dir, const struct tmk_sandbox_user *user, struct tmk_error *err)
+{
+	int journal = make_below(dir, "journal", "journal", err);
+	if (journal < 0)
+		return journal;
+	int bad = 0;
+	if (geteuid() == 0 && fchown(journal, user->uid, user->gid) < 0)
+		bad = tmk_error_sys(err, -errno, "cannot give the journal to user %u", user->uid);
+	if (!bad && fsync(dir) < 0)
+		bad = tmk_error_sys(err, -errno, "cannot make the journal durable");
+	close(journal);
+	return bad;
+}
+
+int tmk_layout_create(int root, const char *name, unsigned disks, const struct tmk_sandbox_user *user, struct tmk_error *err)
+{
+	int parts = make_below(root, "protections", "protections", err);
+	if (parts < 0)
+		return parts;
+	int dir = make_below(parts, name, name, err);
+	close(parts);
+	if (dir < 0)
+		return dir;
+	int bad = link_disks(root, dir, name, disks, err);
+	if (!bad)
+		bad = make_journal(dir, user, err);
+	if (!bad)
+		return dir;
+	close(dir);
+	return bad;
+}
+
+int tmk_layout_journal(int dir, struct tmk_error *err)
+{
+	return open_below(dir, "journal", "the journal", err);
+}
+
+int tmk_layout_sparse(int dir, unsigned disks)
+{
+	for (unsigned i = 0; i < disks; i++) {
+		char name[32];
+		struct stat st;
+		snprintf(name, sizeof(name), "disk-%u.raw", i);
+		if (fstatat(dir, name, &st, 0) == 0 && S_ISREG(st.st_mode))
+			return 1;
+	}
+	return 0;
+}
+
+int tmk_layout_discard(int root, const char *name, char to[TMK_NAME_MAX + 40], struct tmk_error *err)
+{
+	char from[TMK_NAME_MAX + 40];
+	int deleted = make_below(root, "deleted", "deleted", err);
+	if (deleted < 0)
+		return deleted;
+	close(deleted);
+	snprintf(from, sizeof(from), "protections/%s", name);
+	snprintf(to, TMK_NAME_MAX + 40, "deleted/%s.%llu", name, (unsigned long long)tmk_clock_ns());
+	if (renameat(root, from, root, to) < 0)
+		return tmk_error_sys(err, -errno, "cannot move %s away", from);
+	return fsync(root) < 0 ? tmk_error_sys(err, -errno, "cannot make the deletion durable") : 0;
+}
+
+/* Depth is the layout's: a directory of a protection, its journal. Deeper than that was put there by somebody else. */
+static int empty(int fd, int depth, struct tmk_error *err)
+{
+	DIR *d = fdopendir(fd);
+	if (!d) {
+		int bad = -errno;
+		close(fd);
+		return tmk_error_sys(err, bad, "cannot list what is to be deleted");
+	}
+	int bad = 0;
+	for (struct dirent *e = readdir(d); e && !bad; e = readdir(d)) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		struct stat st;
+		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			bad = tmk_error_sys(err, -errno, "cannot look at %s", e->d_name);
+		} else if (S_ISDIR(st.st_mode) && depth > 0) {
+			int below = openat(fd, e->d_name, DIRECTORY);
+			bad = below < 0 ? tmk_error_sys(err, -errno, "cannot open %s", e->d_name) : empty(below, depth - 1, err);
+		}
+		if (!bad && unlinkat(fd, e->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
+			bad = tmk_error_sys(err, -errno, "cannot delete %s", e->d_name);
+	}
+	closedir(d);
+	return bad;
+}
+
+int tmk_layout_remove(int root, const char *path, struct tmk_error *err)
+{
+	int fd = openat(root, path, DIRECTORY);
+	if (fd < 0)
+		return tmk_error_sys(err, -errno, "cannot open %s", path);
+	int bad = empty(fd, 2, err);
+	if (!bad && unlinkat(root, path, AT_REMOVEDIR) < 0)
+		bad = tmk_error_sys(err, -errno, "cannot delete %s", path);
+	return bad;
+}
