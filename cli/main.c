@@ -151,6 +151,11 @@ static json_t *now_args(const struct tmk_options *o)
 	return args;
 }
 
+static json_t *token_args(const struct tmk_options *o)
+{
+	return pack(json_pack("{s:I, s:I}", "uses", (json_int_t)o->uses, "seconds", (json_int_t)o->lifetime));
+}
+
 /* ---- answers ---- */
 
 static const char *field(const json_t *result, const char *key)
@@ -246,6 +251,21 @@ static void show_delete(const struct tmk_options *o, const struct tmk_show *s, c
 	fputc('\n', s->out);
 }
 
+/* The token alone on its line, for scripts that take the first one. */
+static void show_token(const struct tmk_options *o, const struct tmk_show *s, const json_t *result)
+{
+	tmk_show_text(s->out, field(result, "token"));
+	fprintf(s->out, "\nGood for %u server%s until ", o->uses, o->uses == 1 ? "" : "s");
+	tmk_show_text(s->out, field(result, "expires"));
+	fputs(". There:  tidemark join HOST TOKEN\n", s->out);
+}
+
+static void show_revoke(const struct tmk_options *o, const struct tmk_show *s, const json_t *result)
+{
+	(void)result;
+	fprintf(s->out, "The certificate of '%s' counts no more.\n", o->words[0]);
+}
+
 static const struct verb verbs[] = {
 	{"join", TMK_SOURCE, 1, 2, TMK_OPT_AGAIN | TMK_OPT_TOKEN_FILE, "join HOST[:PORT] TOKEN | --token-file FILE [--again]",
 	 join_args, show_join},
@@ -255,6 +275,8 @@ static const struct verb verbs[] = {
 	{"resume", TMK_SOURCE, 1, 1, 0, "resume NAME", name_args, show_pause},
 	{"mark", TMK_SOURCE, 1, 1, TMK_OPT_APP | TMK_OPT_LABEL | TMK_OPT_WAIT, "mark NAME [--app] [--label TEXT] [--wait]",
 	 mark_args, show_mark},
+	{"token", TMK_TARGET, 0, 0, TMK_OPT_USES | TMK_OPT_FOR, "token [--uses NUMBER] [--for 24h]", token_args, show_token},
+	{"revoke", TMK_TARGET, 1, 1, 0, "revoke HOST", name_args, show_revoke},
 	{"points", TMK_TARGET, 0, 1, 0, "points [NAME]", name_args, show_points},
 	{"export", TMK_TARGET, 1, 1, TMK_OPT_FORMAT | TMK_OPT_TO | TMK_OPT_DISK,
 	 "export NAME[@POINT] --to PATH [--disk NUMBER] [--format raw]", export_args, show_export},

@@ -30,6 +30,8 @@ static const struct option longs[] = {
 	{"critical-age", required_argument, NULL, CRITICAL_AGE},
 	{"delete", no_argument, NULL, TMK_OPT_DELETE},
 	{"now", no_argument, NULL, TMK_OPT_NOW},
+	{"uses", required_argument, NULL, TMK_OPT_USES},
+	{"for", required_argument, NULL, TMK_OPT_FOR},
 	{NULL, 0, NULL, 0},
 };
 
@@ -43,7 +45,8 @@ void tmk_options_usage(bool ask_for_help)
 	      "  unprotect NAME [--delete]\n"
 	      "  pause NAME, resume NAME\n"
 	      "  mark NAME [--app] [--label TEXT] [--wait]\n"
-	      "on the target (tidemark-target init, token: see there):\n"
+	      "on the target (it is made by: tidemark-target init DIR):\n"
+	      "  token [--uses NUMBER] [--for 24h], revoke HOST\n"
 	      "  points [NAME]\n"
 	      "  export NAME[@POINT] --to PATH [--disk NUMBER] [--format raw]\n"
 	      "  drop NAME[@POINT] --now\n"
@@ -80,14 +83,41 @@ static bool take_age(struct tmk_options *o, double *age, const char *option, con
 	return true;
 }
 
-static bool take_disk(struct tmk_options *o, const char *value)
+static bool number(const char *text, long least, long most, long *out)
 {
 	char *end;
-	long number = strtol(value, &end, 10);
 
-	if (end == value || *end || number < 0 || number > 31)
+	*out = strtol(text, &end, 10);
+	return end != text && !*end && *out >= least && *out <= most;
+}
+
+static bool take_disk(struct tmk_options *o, const char *value)
+{
+	long disk;
+
+	if (!number(value, 0, 31, &disk))
 		return wrong("disk", value, "must be the number of a disk as status shows it, 0 to 31");
-	o->disk = (int)number;
+	o->disk = (int)disk;
+	return true;
+}
+
+static bool take_uses(struct tmk_options *o, const char *value)
+{
+	long uses;
+
+	if (!number(value, 1, 1000000, &uses))
+		return wrong("uses", value, "must be a number, 1 to 1000000");
+	o->uses = (unsigned)uses;
+	return true;
+}
+
+static bool take_lifetime(struct tmk_options *o, const char *value)
+{
+	uint64_t ms;
+
+	if (tmk_conf_duration(value, &ms) || ms < 1000)
+		return wrong("for", value, "must be a duration of at least 1s, such as 15m, 24h, 7d");
+	o->lifetime = ms / 1000;
 	return true;
 }
 
@@ -125,6 +155,10 @@ static bool take(struct tmk_options *o, int option, const char *value)
 		return true;
 	case TMK_OPT_DISK:
 		return take_disk(o, value);
+	case TMK_OPT_USES:
+		return take_uses(o, value);
+	case TMK_OPT_FOR:
+		return take_lifetime(o, value);
 	default:
 		return option > 0 && option < JSON;
 	}
@@ -134,7 +168,8 @@ bool tmk_options_parse(struct tmk_options *o, int argc, char **argv)
 {
 	int option;
 
-	*o = (struct tmk_options){.disk = -1, .verb = "status", .limits = {.warning_age = 300, .critical_age = 3600}};
+	*o = (struct tmk_options){
+		.disk = -1, .uses = 1, .lifetime = 86400, .verb = "status", .limits = {.warning_age = 300, .critical_age = 3600}};
 	while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
 		if (option == 'h')
 			option = HELP;

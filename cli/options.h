@@ -23,6 +23,8 @@ enum {
 	TMK_OPT_AGES = 1 << 9,
 	TMK_OPT_DELETE = 1 << 10,
 	TMK_OPT_NOW = 1 << 11,
+	TMK_OPT_USES = 1 << 12,
+	TMK_OPT_FOR = 1 << 13,
 };
 
 struct tmk_options {
@@ -32,6 +34,8 @@ struct tmk_options {
 	int at; /* enum tmk_side, or 0 */
 	const char *label, *token_file, *format, *to;
 	int disk; /* -1: all */
+	unsigned uses;
+	uint64_t lifetime; /* of a token, seconds */
 	struct tmk_limits limits;
 	const char *verb; /* "status" if none is given */
 	char **words;
