@@ -59,7 +59,7 @@ static int verb_join(struct answer *a)
 		return rc;
 	pthread_mutex_lock(&d->change);
 	rc = tmk_join(d->config.state_dir, &target, token, again, fingerprint, &a->err);
-	if (!rc && again)
+	if (!rc) /* what runs connects at once, with the new certificate */
 		tmk_roster_restart(d->roster);
 	pthread_mutex_unlock(&d->change);
 	if (rc)
