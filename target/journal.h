@@ -50,7 +50,8 @@ void tmk_journal_epoch(const struct tmk_journal *j, uint8_t epoch[TMK_EPOCH_SIZE
 /* Where a chunk stands: 0 and *found = 1 if the journal still holds it with that hash or it is the applied place; 0 and *found =
  * 0 if not. number 0 is found if the journal still reaches back to chunk 1 or nothing was ever appended. */
 int tmk_journal_find(struct tmk_journal *j, const struct tmk_place *place, bool *found, struct tmk_error *err);
-/* Calls back with the extent of every record behind `from` (REWIND, R3). */
+/* Calls back with the extent of every record behind `from` (REWIND, R3), neighbours joined. -ESTALE: the applier trimmed them
+ * since they were found; they count as not found. */
 int tmk_journal_extents(struct tmk_journal *j, const struct tmk_place *from,
 			int (*extent)(const struct tmk_rewind_extent *extent, void *context), void *context,
 			struct tmk_error *err);
