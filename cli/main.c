@@ -61,7 +61,8 @@ static json_t *join_args(const struct tmk_options *o)
 	json_t *args;
 
 	if (!!o->token_file == (o->count == 2))
-		return complain("join needs a token, or --token-file FILE, and not both; tidemark-target token makes one");
+		return complain(
+			"join needs a token, or --token-file FILE, and not both; tidemark token, on the target, makes one");
 	token = o->token_file ? read_token(o->token_file) : strdup(o->words[1]);
 	if (!token)
 		return NULL;

@@ -117,7 +117,7 @@ void tmk_show_source(const struct tmk_show *s, const json_t *status, const struc
 		fprintf(s->out, ":%llu.\n", (unsigned long long)tmk_parts_bytes(target, "port"));
 	} else {
 		fputs("This server has not joined a target.\n", s->out);
-		tmk_parts_words(s, "next", "tidemark join HOST TOKEN    (TOKEN: tidemark-target token, on the target)");
+		tmk_parts_words(s, "next", "tidemark join HOST TOKEN    (TOKEN: tidemark token, on the target)");
 	}
 	if (json_is_object(target) && !json_array_size(list))
 		tmk_parts_words(s, "next", "tidemark protect NAME DISK...");

@@ -53,7 +53,7 @@ void tmk_show_target(const struct tmk_show *s, const json_t *status, const struc
 	tmk_show_text(s->out, tmk_parts_string(status, "directory"));
 	fputs(".\n", s->out);
 	if (!json_array_size(list))
-		tmk_parts_words(s, "next", "tidemark-target token    then, on the server: tidemark join, tidemark protect");
+		tmk_parts_words(s, "next", "tidemark token    then, on the server: tidemark join, tidemark protect");
 	json_array_foreach(list, i, p)
 	{
 		fputc('\n', s->out);
