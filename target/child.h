@@ -12,7 +12,7 @@
 #define TMK_CHILD_KEEP 4
 
 struct tmk_child_start {
-	const char *title;			/* shown by ps, at most 15 bytes */
+	const char *title;			/* shown by ps, at most 15 bytes; a literal */
 	int (*run)(int channel, void *context); /* in the child; its result is the exit status */
 	void *context;
 	int keep[TMK_CHILD_KEEP]; /* descriptors that stay open under their numbers */

@@ -18,9 +18,11 @@
 struct tmk_member {
 	struct tmk_member *next;
 	struct tmk_crew *crew;
+	const char *title;
 	pid_t pid;
 	int channel;	   /* -1: closed */
 	uint64_t deadline; /* 0: none */
+	bool killed;	   /* by the supervisor */
 	const struct tmk_member_ops *ops;
 	void *context;
 };
@@ -70,6 +72,7 @@ struct tmk_member *tmk_crew_start(struct tmk_crew *c, const struct tmk_child_sta
 		return NULL;
 	}
 	m->crew = c;
+	m->title = start->title;
 	m->ops = ops;
 	m->context = context;
 	m->next = c->members;
@@ -98,6 +101,7 @@ pid_t tmk_member_pid(const struct tmk_member *member)
 
 void tmk_member_kill(struct tmk_member *member)
 {
+	member->killed = true;
 	kill(member->pid, SIGKILL);
 }
 
@@ -167,6 +171,9 @@ void tmk_crew_reap(struct tmk_crew *c)
 		if (!m)
 			continue;
 		read_channel(c, m, ~0u);
+		if (WIFSIGNALED(status) && !m->killed)
+			tmk_log_error("%s %d was ended by signal %d%s", m->title, pid, WTERMSIG(status),
+				      WTERMSIG(status) == SIGSYS ? ": it tried what its sandbox forbids" : "");
 		close_channel(c, m);
 		*find(c, pid) = m->next; /* looked for again: its last words may have started others */
 		c->count--;

@@ -141,6 +141,7 @@ static void applier_gone(struct tmk_member *member, int status, void *context)
 {
 	struct tmk_holding *h = context;
 	(void)member;
+	(void)status;
 	h->applier = NULL;
 	if (h->gave_up) {
 		void (*gave_up)(struct tmk_holding *, int, const char *, void *) = h->gave_up;
@@ -151,9 +152,6 @@ static void applier_gone(struct tmk_member *member, int status, void *context)
 		if (tmk_now_ms() - h->started_at > RESTART_MOST_MS)
 			h->crashes = 0;
 		uint64_t wait = h->crashes < 8 ? RESTART_MS << h->crashes : RESTART_MOST_MS;
-		if (WIFSIGNALED(status))
-			tmk_log_error("%s: the applier was ended by signal %d; again in %llu ms", h->row.name, WTERMSIG(status),
-				      (unsigned long long)wait);
 		h->crashes++;
 		h->restart_at = tmk_now_ms() + (wait < RESTART_MOST_MS ? wait : RESTART_MOST_MS);
 	}
