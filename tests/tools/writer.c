@@ -7,8 +7,8 @@
  *   writer PATH --length N [--offset 0] [--block 4096] [--seed 1] [--count N | --seconds N] [--mode pwrite|direct|mmap|uring]
  *          [--pause MS] [--discard] [--zero]
  *
- * Every eighth operation is a discard (--discard), a write of zeroes (--zero), or one by turns. Without count and seconds it
- * runs until it is told to stop. Numbers take K, M and G.
+ * A file that is missing or too short is made and made longer. Every eighth operation is a discard (--discard), a write of zeroes
+ * (--zero), or one by turns. Without count and seconds it runs until it is told to stop. Numbers take K, M and G.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -175,12 +175,17 @@ static void check_size(const struct writer *w, const struct stat *st)
 static void set_up(struct writer *w)
 {
 	bool direct = w->mode == DIRECT || w->mode == URING;
+	int create = strncmp(w->path, "/dev/", 5) || !strncmp(w->path, "/dev/shm/", 9) ? O_CREAT : 0;
 	struct stat st;
 
-	w->fd = open(w->path, O_RDWR | O_CLOEXEC | (direct ? O_DIRECT : 0));
+	w->fd = open(w->path, O_RDWR | O_CLOEXEC | create | (direct ? O_DIRECT : 0), 0644);
 	if (w->fd < 0 || fstat(w->fd, &st))
 		die(w->path);
 	w->device = S_ISBLK(st.st_mode);
+	if (!w->device && (uint64_t)st.st_size < w->offset + w->length) {
+		if (ftruncate(w->fd, (off_t)(w->offset + w->length)) || fstat(w->fd, &st))
+			die(w->path);
+	}
 	check_size(w, &st);
 	w->random = w->seed;
 	if (posix_memalign((void **)&w->buffer, 4096, QUEUE * w->block))
