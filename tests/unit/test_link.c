@@ -510,6 +510,42 @@ START_TEST(large_frames)
 }
 END_TEST
 
+/* A caller that pumps only when poll says so gets everything: also a small frame that OpenSSL has already taken from the socket
+ * while a large one filled the link's buffer to its end. */
+START_TEST(poll_is_right)
+{
+	struct tmk_tls *tls = client_tls("source", "home/authority.pem");
+	uint32_t most = tmk_frame_limit(TMK_FRAME_CHUNK);
+	uint8_t *chunk = calloc(1, most);
+	struct tmk_error err;
+	struct tmk_link *link;
+	struct server s;
+	int fd = server_start(&s, server_tls("home"));
+
+	ck_assert_int_eq(tmk_link_connect(&link, fd, tls, LONG_MS, &err), 0);
+	for (int i = 0; i < 40; i++) {
+		unsigned int left = 2;
+
+		ck_assert_int_eq(tmk_link_send(link, TMK_FRAME_CHUNK, chunk, most, NULL, 0), 0);
+		ck_assert_int_eq(tmk_link_send(link, TMK_FRAME_PING, NULL, 0, NULL, 0), 0);
+		while (left) {
+			struct pollfd p = {.fd = fd, .events = tmk_link_events(link)};
+			struct tmk_frame frame;
+			const uint8_t *body;
+
+			ck_assert_msg(poll(&p, 1, LONG_MS) == 1, "a frame is there, and nobody says so");
+			ck_assert_int_eq(tmk_link_pump(link, &err), 0);
+			while (tmk_link_next(link, &frame, &body))
+				left--;
+		}
+	}
+	tmk_link_free(link);
+	server_end(&s);
+	tmk_tls_free(tls);
+	free(chunk);
+}
+END_TEST
+
 static void bad_frame(const uint8_t header[8])
 {
 	struct tmk_tls *tls = client_tls("source", "home/authority.pem");
@@ -685,6 +721,7 @@ int main(void)
 	tcase_add_test(links, old_tls);
 	tcase_add_test(links, no_tls);
 	tcase_add_test(links, large_frames);
+	tcase_add_test(links, poll_is_right);
 	tcase_add_test(links, bad_frames);
 	tcase_add_test(links, last_words_arrive);
 	tcase_add_test(links, dialing);

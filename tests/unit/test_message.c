@@ -239,6 +239,10 @@ START_TEST(message_fields)
 	size = encode(REWIND, bytes, sizeof(bytes));
 	ck_assert_uint_gt(size, 0);
 	ck_assert_int_eq(decode(REWIND, bytes, size), 0);
+	/* One extent more, with all its bytes: the array has no room for it. */
+	memcpy(bytes + size, bytes + size - 18, 18);
+	bytes[1]++;
+	ck_assert_int_eq(decode(REWIND, bytes, size + 18), -EBADMSG);
 }
 END_TEST
 
