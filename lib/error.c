@@ -10,6 +10,8 @@ static void store(struct tmk_error *err, int code, const char *text, const char 
 {
 	char whole[2 * sizeof(err->text) + 2];
 
+	if (!err)
+		return;
 	if (tail)
 		snprintf(whole, sizeof(whole), "%s: %s", text, tail);
 	else
@@ -24,8 +26,6 @@ int tmk_error_set(struct tmk_error *err, int code, const char *format, ...)
 	char text[sizeof(err->text)];
 	va_list args;
 
-	if (!err)
-		return code;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
@@ -38,8 +38,6 @@ int tmk_error_sys(struct tmk_error *err, int code, const char *format, ...)
 	char text[sizeof(err->text)], buffer[128];
 	va_list args;
 
-	if (!err)
-		return code;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
