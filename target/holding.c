@@ -234,8 +234,9 @@ static int give_journal(struct tmk_holding *h, struct tmk_member *member, struct
 	return bad ? tmk_error_sys(err, bad, "%s: cannot hand the journal over", h->row.name) : 0;
 }
 
-static void say_refusal(struct tmk_member *member, enum tmk_refuse code, const char *text)
+static void say_refusal(const struct tmk_holding *h, struct tmk_member *member, enum tmk_refuse code, const char *text)
 {
+	tmk_log_warning("%s: refused: %s", h->row.name, text);
 	tmk_channel_send_refuse(tmk_member_channel(member), TMK_MESSAGE_REFUSE, code, text);
 	tmk_member_kill_in(member, 10000);
 }
@@ -247,7 +248,7 @@ static void hold(struct tmk_holding *h, struct tmk_member *member, bool receives
 	if (bad) {
 		if (bad == -EUCLEAN)
 			snprintf(h->unsound, sizeof(h->unsound), "%s", err.text);
-		say_refusal(member, bad == -EUCLEAN ? TMK_REFUSE_BROKEN : TMK_REFUSE_TARGET, err.text);
+		say_refusal(h, member, bad == -EUCLEAN ? TMK_REFUSE_BROKEN : TMK_REFUSE_TARGET, err.text);
 		return;
 	}
 	h->session = member;
@@ -276,11 +277,11 @@ void tmk_holding_offer(struct tmk_holding *h, struct tmk_member *receiver, const
 {
 	snprintf(h->host, sizeof(h->host), "%s", host);
 	if (h->quiet || h->all->stopping) {
-		say_refusal(receiver, TMK_REFUSE_TARGET, "an operator is at work on this protection: try again");
+		say_refusal(h, receiver, TMK_REFUSE_TARGET, "an operator is at work on this protection: try again");
 		return;
 	}
 	if (h->trouble_code == -EUCLEAN) {
-		say_refusal(receiver, TMK_REFUSE_BROKEN, h->trouble);
+		say_refusal(h, receiver, TMK_REFUSE_BROKEN, h->trouble);
 		return;
 	}
 	if (!h->session) {
@@ -288,7 +289,7 @@ void tmk_holding_offer(struct tmk_holding *h, struct tmk_member *receiver, const
 		return;
 	}
 	if (h->waiting)
-		say_refusal(h->waiting, TMK_REFUSE_SUPERSEDED, "a newer session of this protection took over");
+		say_refusal(h, h->waiting, TMK_REFUSE_SUPERSEDED, "a newer session of this protection took over");
 	h->waiting = receiver;
 	stop_session(h, TMK_REFUSE_SUPERSEDED, "a newer session of this protection took over");
 }
@@ -618,7 +619,7 @@ int tmk_holding_quiesce(struct tmk_holding *h, void (*quiet)(struct tmk_holding 
 	if (h->session)
 		tmk_member_kill_in(h->session, STOP_MS);
 	if (h->waiting)
-		say_refusal(h->waiting, TMK_REFUSE_TARGET, "an operator starts this protection over");
+		say_refusal(h, h->waiting, TMK_REFUSE_TARGET, "an operator starts this protection over");
 	if (h->applier)
 		tmk_member_kill(h->applier);
 	check_quiet(h);

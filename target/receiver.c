@@ -52,7 +52,7 @@ static int await(int channel, struct tmk_link *link, struct tmk_message *m, stru
 }
 
 /* What the supervisor refused, said to the source. */
-static void pass_refusal(struct tmk_link *link, const struct tmk_message *m, const char *peer)
+static void pass_refusal(struct tmk_link *link, const struct tmk_message *m)
 {
 	char text[1024];
 	struct tmk_reader r = tmk_message_reader(m);
@@ -60,11 +60,10 @@ static void pass_refusal(struct tmk_link *link, const struct tmk_message *m, con
 	tmk_get_string(&r, text, sizeof(text));
 	if (!tmk_reader_done(&r) || !code)
 		return;
-	tmk_log_warning("%s: refused: %s", peer, text);
 	tmk_receiver_refuse(link, code, text);
 }
 
-static int join(int channel, struct tmk_link *link, const uint8_t *body, size_t size, const char *peer, struct tmk_error *err)
+static int join(int channel, struct tmk_link *link, const uint8_t *body, size_t size, struct tmk_error *err)
 {
 	static struct tmk_join request;
 	static struct tmk_message answer;
@@ -80,7 +79,7 @@ static int join(int channel, struct tmk_link *link, const uint8_t *body, size_t 
 	if (bad)
 		return bad;
 	if (answer.type == TMK_MESSAGE_REFUSE)
-		pass_refusal(link, &answer, peer);
+		pass_refusal(link, &answer);
 	if (answer.type != TMK_MESSAGE_JOINED)
 		return 0;
 	bad = tmk_link_send(link, TMK_FRAME_JOINED, answer.body, answer.size, NULL, 0);
@@ -123,7 +122,7 @@ static int session(int channel, struct tmk_link *link, const struct tmk_hello *h
 	return bad;
 }
 
-static int greet(int channel, struct tmk_link *link, const uint8_t *body, size_t size, const char *peer, struct tmk_error *err)
+static int greet(int channel, struct tmk_link *link, const uint8_t *body, size_t size, struct tmk_error *err)
 {
 	static struct tmk_hello hello;
 	static struct tmk_message answer;
@@ -140,11 +139,11 @@ static int greet(int channel, struct tmk_link *link, const uint8_t *body, size_t
 	if (answer.type == TMK_MESSAGE_ACCEPT)
 		return session(channel, link, &hello, &answer, err);
 	if (answer.type == TMK_MESSAGE_REFUSE || answer.type == TMK_MESSAGE_STOP)
-		pass_refusal(link, &answer, peer);
+		pass_refusal(link, &answer);
 	return 0;
 }
 
-static int converse(int channel, struct tmk_link *link, const char *peer, struct tmk_error *err)
+static int converse(int channel, struct tmk_link *link, struct tmk_error *err)
 {
 	struct tmk_frame frame;
 	const uint8_t *body;
@@ -155,9 +154,9 @@ static int converse(int channel, struct tmk_link *link, const char *peer, struct
 		return bad;
 	switch (frame.type) {
 	case TMK_FRAME_HELLO:
-		return greet(channel, link, body, frame.length, peer, err);
+		return greet(channel, link, body, frame.length, err);
 	case TMK_FRAME_JOIN:
-		return join(channel, link, body, frame.length, peer, err);
+		return join(channel, link, body, frame.length, err);
 	}
 	tmk_receiver_refuse(link, TMK_REFUSE_PROTOCOL, "the first frame has to be HELLO or JOIN");
 	return tmk_error_set(err, -EBADMSG, "the first frame is of type %u", frame.type);
@@ -174,7 +173,7 @@ int tmk_receiver_run(int channel, void *context)
 		bad = tmk_link_accept(&link, r->fd, r->tls, HANDSHAKE_MS, &err);
 	}
 	if (!bad)
-		bad = converse(channel, link, r->peer, &err);
+		bad = converse(channel, link, &err);
 	if (bad)
 		tmk_log_warning("%s: connection ended: %s", r->peer, err.text);
 	tmk_link_free(link);

@@ -233,11 +233,24 @@ static bool make_replica(const struct tmk_hello *h, int dir, struct tmk_verdict 
 	return bad ? failed(v, &err) : true;
 }
 
+/* Epochs outlive the protection: a source that goes on with what an operator deleted here does not bring it back by itself. */
+static bool judge_deleted(struct tmk_catalogue *c, const struct tmk_hello *h, struct tmk_verdict *v)
+{
+	struct tmk_error err = {0};
+	bool seen = false;
+	if (memcmp(h->epoch, nothing, sizeof(h->epoch)) && tmk_catalogue_epoch_seen(c, h->protection, h->epoch, &seen, &err))
+		return failed(v, &err);
+	if (!seen)
+		return true;
+	return refuse(v, TMK_REFUSE_EPOCH,
+		      "%s was deleted on the target: `tidemark unprotect` it, and protect it anew if it is wanted", h->name);
+}
+
 static bool judge_unknown(const struct tmk_session_court *court, const uint8_t *certificate, const struct tmk_hello *h,
 			  struct tmk_verdict *v)
 {
 	struct tmk_error err = {0};
-	if (!judge_unique(court->catalogue, h, v))
+	if (!judge_unique(court->catalogue, h, v) || !judge_deleted(court->catalogue, h, v))
 		return false;
 	v->row = (struct tmk_catalogued){.generation = h->generation ? h->generation : 1, .disk_count = h->disk_count};
 	memcpy(v->row.name, h->name, sizeof(v->row.name));

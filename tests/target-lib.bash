@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2119,SC2120
 # For tests of the target's daemon alone: a real one on loopback, with fakesource as its sources. A test sources this and calls
 # target_setup; everything is gone when it ends, however it ends.
 set -euo pipefail
@@ -133,7 +133,7 @@ hold() {
 	"$BUILD/tests/fakesource" "$W/$dir" 127.0.0.1 "$PORT" "$@" hold >"$W/$dir.hold" 2>&1 &
 	SESSION=$!
 	PIDS+=("$SESSION")
-	until_ok 20 grep -q holding "$W/$dir.hold" || fail "no session: $(cat "$W/$dir.hold")"
+	until_ok 20 grep -qs holding "$W/$dir.hold" || fail "no session: $(cat "$W/$dir.hold")"
 }
 
 at_point() { is "$1" '.point.label' "$2"; }

@@ -629,8 +629,8 @@ int main(int argc, char **argv)
 		die("usage: fakesource DIR HOST PORT [--OPTION VALUE]... ACTION...", NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	s.dir = argv[1];
-	if (!strcmp(argv[4], "join")) {
-		join(argv[2], argv[3], argv[5]);
+	if (!strcmp(argv[argc - 2], "join")) {
+		join(argv[2], argv[3], argv[argc - 1]);
 		return 0;
 	}
 	for (int i = 4; i + 1 < argc; i++)

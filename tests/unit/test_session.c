@@ -298,6 +298,20 @@ START_TEST(catalogue_lost)
 }
 END_TEST
 
+START_TEST(deleted_stays_deleted)
+{
+	struct tmk_error err = {0};
+	char to[TMK_NAME_MAX + 40];
+	ck_assert_int_eq(judge(owner, &good), 0);
+	ck_assert_int_eq(tmk_catalogue_epoch_begin(catalogue, "web", good.epoch, &err), 0);
+	ck_assert_int_eq(tmk_layout_discard(court.root, "web", to, &err), 0);
+	ck_assert_int_eq(tmk_catalogue_protection_delete(catalogue, "web", &err), 0);
+	ck_assert_int_eq(judge(owner, &good), TMK_REFUSE_EPOCH);
+	good.protection[0]++;
+	ck_assert_int_eq(judge(owner, &good), 0);
+}
+END_TEST
+
 START_TEST(replica_gone)
 {
 	char path[128], away[256];
@@ -427,6 +441,7 @@ int main(void)
 	tcase_add_test(tc, catalogue_put_back);
 	tcase_add_test(tc, replica_put_back);
 	tcase_add_test(tc, catalogue_lost);
+	tcase_add_test(tc, deleted_stays_deleted);
 	tcase_add_test(tc, replica_gone);
 	tcase_add_test(tc, devices_must_be_block_devices);
 	tcase_add_test(tc, deleted_with_all);
