@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#define TEXT_SIZE sizeof(((struct tmk_error *)0)->text)
+
 static void store(struct tmk_error *err, int code, const char *text, const char *tail)
 {
-	char whole[2 * sizeof(err->text) + 2];
+	char whole[2 * TEXT_SIZE + 2];
 
 	if (!err)
 		return;
@@ -16,14 +18,14 @@ static void store(struct tmk_error *err, int code, const char *text, const char 
 		snprintf(whole, sizeof(whole), "%s: %s", text, tail);
 	else
 		snprintf(whole, sizeof(whole), "%s", text);
-	whole[sizeof(err->text) - 1] = 0;
-	memcpy(err->text, whole, sizeof(err->text));
+	whole[TEXT_SIZE - 1] = 0;
+	memcpy(err->text, whole, TEXT_SIZE);
 	err->code = code;
 }
 
 int tmk_error_set(struct tmk_error *err, int code, const char *format, ...)
 {
-	char text[sizeof(err->text)];
+	char text[TEXT_SIZE];
 	va_list args;
 
 	va_start(args, format);
@@ -35,7 +37,7 @@ int tmk_error_set(struct tmk_error *err, int code, const char *format, ...)
 
 int tmk_error_sys(struct tmk_error *err, int code, const char *format, ...)
 {
-	char text[sizeof(err->text)], buffer[128];
+	char text[TEXT_SIZE], buffer[128];
 	va_list args;
 
 	va_start(args, format);
@@ -47,7 +49,7 @@ int tmk_error_sys(struct tmk_error *err, int code, const char *format, ...)
 
 int tmk_error_prefix(struct tmk_error *err, const char *format, ...)
 {
-	char text[sizeof(err->text)], old[sizeof(err->text)];
+	char text[TEXT_SIZE], old[TEXT_SIZE];
 	va_list args;
 
 	if (!err)
