@@ -98,7 +98,7 @@ void tmk_point_ask(struct tmk_point_maker *p, const struct tmk_wish *wish)
 static void end(struct tmk_point_maker *p, int rc, const char *why)
 {
 	end_attempt(p);
-	p->now.rc = rc;
+	p->now.rc = rc == -EAGAIN ? -EBUSY : rc; /* -EAGAIN means "not yet" to who asked */
 	snprintf(p->now.why, sizeof(p->now.why), "%s", why);
 	p->stage = TMK_POINT_NONE;
 	p->parts.done(&p->now, p->parts.context);
@@ -111,7 +111,7 @@ static void fill_mark(struct tmk_point_maker *p, uint64_t gap, uint64_t cut_time
 	memset(&p->mark, 0, sizeof(p->mark));
 	p->mark.kind = p->now.wish.app ? TMK_APP : TMK_CRASH;
 	memcpy(p->mark.id, p->now.wish.id, sizeof(p->mark.id));
-	p->mark.gap = gap;
+	p->mark.gap = p->now.gap = gap;
 	p->mark.source_time = p->now.cut_time = cut_time;
 	snprintf(p->mark.label, sizeof(p->mark.label), "%s", p->now.wish.label);
 	p->mark.disk_count = s->spec.disk_count;

@@ -38,6 +38,7 @@ struct tmk_outcome {
 	char why[512];
 	uint64_t cut_time; /* ns since 1970 */
 	unsigned frozen_ms;
+	uint64_t gap; /* of the mark */
 };
 
 struct tmk_point_maker;

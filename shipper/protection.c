@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ struct tmk_work {
 	uint64_t rate_bytes, rate_at; /* acked bytes when the rate was last computed */
 	char fault[512];
 	char point_failed[512];
+	uint64_t point_gap; /* gap count of the newest point: a doubt that is older is over */
 	uint64_t dirty, taken;
 };
 
@@ -55,7 +57,7 @@ struct tmk_protection {
 	struct tmk_spec spec;
 	pthread_t thread;
 	int wake; /* eventfd */
-	volatile bool stop;
+	atomic_bool stop;
 	struct tmk_work work;
 
 	pthread_mutex_t lock;
@@ -90,6 +92,8 @@ static void point_done(const struct tmk_outcome *o, void *context)
 		snprintf(sp->label, sizeof(sp->label), "%s", o->wish.label);
 	}
 	pthread_mutex_unlock(&p->lock);
+	if (!o->rc)
+		w->point_gap = o->gap;
 	snprintf(w->point_failed, sizeof(w->point_failed), "%s", o->rc ? o->why : "");
 	w->point_at = now + (o->rc && p->config->point_every > FAULT_MS ? FAULT_MS : p->config->point_every);
 	if (o->wish.app)
@@ -352,10 +356,15 @@ static void snapshot_trackers(struct tmk_protection *p)
 {
 	struct tmk_work *w = &p->work;
 	struct tmk_tracker *t = tmk_marks_lock(w->source.marks);
+	uint64_t gap = 0;
 
-	for (uint16_t i = 0; i < p->spec.disk_count; i++)
+	for (uint16_t i = 0; i < p->spec.disk_count; i++) {
 		tmk_tracker_status(t, w->source.slots[i], &p->status.trackers[i], NULL);
+		gap += p->status.trackers[i].gap;
+	}
 	tmk_marks_unlock(w->source.marks);
+	for (uint16_t i = 0; i < p->spec.disk_count && gap == w->point_gap; i++)
+		p->status.trackers[i].reason[0] = '\0';
 }
 
 static enum tmk_protection_state state_of(const struct tmk_protection *p, const struct tmk_stream_state *s)

@@ -11,7 +11,7 @@
 #define HANDSHAKE_MS 15000
 #define WELCOME_SLICES 120 /* of a second: a target recovers its journal before it answers */
 
-static int next_frame(struct tmk_link *link, const volatile bool *stop, struct tmk_frame *frame, const uint8_t **body,
+static int next_frame(struct tmk_link *link, const atomic_bool *stop, struct tmk_frame *frame, const uint8_t **body,
 		      struct tmk_error *err)
 {
 	int rc = -ETIMEDOUT;
@@ -104,7 +104,7 @@ static int each_extent(const struct tmk_rewind *rewind, int (*extent)(const stru
 	return rc;
 }
 
-int tmk_session_rewind(struct tmk_link *link, const volatile bool *stop,
+int tmk_session_rewind(struct tmk_link *link, const atomic_bool *stop,
 		       int (*extent)(const struct tmk_rewind_extent *extent, void *context), void *context, struct tmk_error *err)
 {
 	struct tmk_rewind *rewind = malloc(sizeof(*rewind));

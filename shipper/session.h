@@ -3,6 +3,7 @@
 #ifndef TMK_SESSION_H
 #define TMK_SESSION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "error.h"
@@ -15,13 +16,13 @@ struct tmk_session_start {
 	const struct tmk_target_address *target;
 	struct tmk_tls *tls;
 	const struct tmk_hello *hello;
-	const volatile bool *stop;
+	const atomic_bool *stop;
 };
 /* Connects and greets. *refused: the target said no (err has its words). -EINTR: *stop became true. */
 int tmk_session_open(const struct tmk_session_start *start, struct tmk_link **link, struct tmk_welcome *welcome,
 		     uint16_t *refused, struct tmk_error *err);
 /* Reads the REWIND frames behind an AHEAD, each extent through the callback. */
-int tmk_session_rewind(struct tmk_link *link, const volatile bool *stop,
+int tmk_session_rewind(struct tmk_link *link, const atomic_bool *stop,
 		       int (*extent)(const struct tmk_rewind_extent *extent, void *context), void *context,
 		       struct tmk_error *err);
 /* Decodes a REFUSE body into err; returns its code. */

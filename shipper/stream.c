@@ -213,7 +213,7 @@ static int mark_rewound(const struct tmk_rewind_extent *e, void *context)
 
 /* The target has more than was acked. If these are chunks still in the window, only the acks were lost; else this source went
  * back in time, or was killed: what they changed is read again (R3). */
-static int resume_ahead(struct tmk_stream *s, const struct tmk_welcome *w, const volatile bool *stop, struct tmk_error *err)
+static int resume_ahead(struct tmk_stream *s, const struct tmk_welcome *w, const atomic_bool *stop, struct tmk_error *err)
 {
 	bool ours = tmk_flight_find(&s->flight, w->last_number, w->last_hash);
 	struct rewound r = {.stream = s, .err = err, .ignore = ours};
@@ -241,7 +241,7 @@ static int resume_behind(struct tmk_stream *s, const struct tmk_welcome *w, stru
 	return start_over(s, w, err);
 }
 
-static int resume(struct tmk_stream *s, const struct tmk_welcome *w, const volatile bool *stop, struct tmk_error *err)
+static int resume(struct tmk_stream *s, const struct tmk_welcome *w, const atomic_bool *stop, struct tmk_error *err)
 {
 	switch (w->relation) {
 	case TMK_EQUAL:
@@ -269,7 +269,7 @@ static int learn_generation(struct tmk_stream *s, uint64_t generation, struct tm
 				     "the target is at generation %llu, this source at %llu: it was failed over or adopted",
 				     (unsigned long long)generation, (unsigned long long)spec->generation);
 	spec->generation = generation;
-	return tmk_store_put_spec(s->config->state_dir, spec, err);
+	return tmk_store_set_generation(s->config->state_dir, spec->name, generation, err);
 }
 
 static int send_packed(struct tmk_stream *s, const struct tmk_packed *p, struct tmk_error *err)
@@ -289,7 +289,7 @@ static int send_window(struct tmk_stream *s, struct tmk_error *err)
 	return rc;
 }
 
-static int begin(struct tmk_stream *s, const struct tmk_welcome *w, const volatile bool *stop, struct tmk_error *err)
+static int begin(struct tmk_stream *s, const struct tmk_welcome *w, const atomic_bool *stop, struct tmk_error *err)
 {
 	int rc = learn_generation(s, w->generation, err);
 
@@ -306,7 +306,7 @@ static bool lasting(uint16_t refusal)
 	return refusal && refusal != TMK_REFUSE_SPACE && refusal != TMK_REFUSE_TARGET;
 }
 
-static int open_session(struct tmk_stream *s, const volatile bool *stop, struct tmk_welcome *w, struct tmk_error *err)
+static int open_session(struct tmk_stream *s, const atomic_bool *stop, struct tmk_welcome *w, struct tmk_error *err)
 {
 	struct tmk_target_address target;
 	struct tmk_session_start start = {.target = &target, .stop = stop};
@@ -333,7 +333,7 @@ static int open_session(struct tmk_stream *s, const volatile bool *stop, struct 
 	return rc;
 }
 
-int tmk_stream_connect(struct tmk_stream *s, const volatile bool *stop, struct tmk_error *err)
+int tmk_stream_connect(struct tmk_stream *s, const atomic_bool *stop, struct tmk_error *err)
 {
 	struct tmk_welcome w;
 	int rc = place(s, err);

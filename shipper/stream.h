@@ -9,6 +9,7 @@
 #ifndef TMK_STREAM_H
 #define TMK_STREAM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "config.h"
@@ -35,7 +36,7 @@ int tmk_stream_new(struct tmk_stream **out, const struct tmk_config *config, str
 void tmk_stream_free(struct tmk_stream *s);
 /* One attempt: connect, HELLO, WELCOME, take up the chain. Blocks for at most about 40 s; gives up early when *stop becomes true.
  */
-int tmk_stream_connect(struct tmk_stream *s, const volatile bool *stop, struct tmk_error *err);
+int tmk_stream_connect(struct tmk_stream *s, const atomic_bool *stop, struct tmk_error *err);
 void tmk_stream_disconnect(struct tmk_stream *s);
 /* Moves bytes, takes acks in: releases what they cover, moves the cookie. An error ends the session. */
 int tmk_stream_pump(struct tmk_stream *s, struct tmk_error *err);

@@ -6,9 +6,9 @@
 e2e_setup
 e2e_start
 
-writer() { "$BUILD/tests/writer" "$@" --seed "$RANDOM"; }
+writer() { "$BUILD/tests/writer" "$@" --seed "$RANDOM" >/dev/null; }
 load() { # in the background; loads_end waits for all
-	"$BUILD/tests/writer" "$@" --seed "$RANDOM" &
+	"$BUILD/tests/writer" "$@" --seed "$RANDOM" >/dev/null &
 	LOADS+=($!)
 }
 loads_end() {
@@ -66,8 +66,8 @@ load "${RAW}p1" --length 4M --block 4096 --count 800 --mode direct
 load "${RAW}p2" --length 8M --block 8192 --count 800 --mode uring
 load "$RAW" --offset 52M --length 8M --block 4096 --count 800 --mode direct
 loads_end
-blkdiscard -o 34M -l 2M "$RAW"
-blkdiscard -z -o 36M -l 1M "$RAW"
+blkdiscard -f -o 34M -l 2M "$RAW"
+blkdiscard -f -z -o 36M -l 1M "$RAW"
 writer "${RAW}p1" --length 1M --block 512 --count 500 --mode pwrite
 blockdev --flushbufs "${RAW}p1"
 blockdev --flushbufs "$RAW"

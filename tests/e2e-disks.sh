@@ -15,7 +15,7 @@ source_ protect pair "$ONE" "$TWO" >/dev/null
 e2e_wait_copied pair
 count() {
 	local i=0
-	while :; do
+	while [ ! -e "$W/enough" ]; do
 		i=$((i + 1))
 		printf '%-512d' $i | dd of="$W/one/n" bs=512 count=1 oflag=dsync conv=notrunc status=none
 		printf '%-512d' $i | dd of="$W/two/n" bs=512 count=1 oflag=dsync conv=notrunc status=none
@@ -31,7 +31,8 @@ for i in 1 2 3 4 5; do
 	[ "$b" -gt 0 ] || fail "nothing was counted"
 	say "point $i: $a and $b"
 done
-kill -9 "$E2E_LAST"
+touch "$W/enough"
+wait "$E2E_LAST"
 e2e_umount "$W/one"
 e2e_umount "$W/two"
 e2e_mark pair rest

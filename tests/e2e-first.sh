@@ -14,8 +14,14 @@ e2e_wait_copied web
 say "a workload runs"
 e2e_background "$BUILD/tests/writer" "$W/mnt/load" --length 16M --block 4096 --seconds 600 --mode pwrite --seed "$E2E_SEED"
 LOAD=$E2E_LAST
-(for i in $(seq 1 40); do cp -r "$W/mnt/linux" "$W/mnt/copy$i" && rm -r "$W/mnt/copy$i"; done) >/dev/null 2>&1 &
-E2E_PIDS+=($!)
+churn() {
+	while [ ! -e "$W/enough" ]; do
+		cp -r "$W/mnt/linux" "$W/mnt/copy"
+		rm -r "$W/mnt/copy"
+	done
+}
+e2e_background churn
+CHURN=$E2E_LAST
 source_ mark web --label busy --app --wait >/dev/null || fail "no point under load"
 [ "$(e2e_status web .point.kind)" = app ] || fail "the point is not app-consistent"
 
@@ -33,7 +39,10 @@ e2e_export web "$W/copy.raw"
 e2fsck -fn "$W/copy.raw" >"$W/fsck.log" 2>&1 || fail "e2fsck: $(tail -n 3 "$W/fsck.log")"
 
 say "at rest the replica equals the disk"
-kill -9 "$LOAD"
+touch "$W/enough"
+wait "$CHURN"
+kill "$LOAD"
+wait "$LOAD"
 e2e_umount "$W/mnt"
 e2e_mark web rest
 e2e_same web "$DISK_FILE"

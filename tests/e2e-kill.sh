@@ -88,7 +88,8 @@ e2e_until 20 target status >/dev/null
 sleep 1
 e2e_same web "$W/reference"
 e2e_shipper_start
-kill -9 "$LOAD" "$LOAD2"
+kill "$LOAD" "$LOAD2"
+wait "$LOAD" "$LOAD2"
 e2e_umount "$W/mnt"
 e2e_wait_copied web
 e2e_mark web rest

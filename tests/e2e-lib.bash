@@ -142,8 +142,8 @@ source_answers() {
 	[ $rc -le 2 ]
 }
 # One value of the source's status of a protection: e2e_status NAME .state
-e2e_status() { source_ --json status "$1" 2>/dev/null | jq -r ".protections[] | select(.name == \"$1\") | $2"; }
-e2e_target_status() { target --json status 2>/dev/null | jq -r ".protections[] | select(.name == \"$1\") | $2"; }
+e2e_status() { { source_ --json status "$1" 2>/dev/null || true; } | jq -r ".protections[] | select(.name == \"$1\") | $2"; }
+e2e_target_status() { { target --json status 2>/dev/null || true; } | jq -r ".protections[] | select(.name == \"$1\") | $2"; }
 
 # e2e_until SECONDS COMMAND...: tries it again and again.
 e2e_until() {
@@ -175,7 +175,7 @@ e2e_mount() {
 	E2E_MOUNTS+=("$2")
 }
 e2e_umount() {
-	umount "$1"
+	e2e_until 20 umount "$1" || fail "cannot unmount $1"
 	local kept=() m
 	for m in "${E2E_MOUNTS[@]}"; do [ "$m" = "$1" ] || kept+=("$m"); done
 	E2E_MOUNTS=("${kept[@]+"${kept[@]}"}")
