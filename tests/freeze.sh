@@ -34,10 +34,23 @@ thaw_everything() {
 		(timeout 20 fsfreeze -u "$m" 2>/dev/null &)
 	done
 }
-stop_ctl() {
+gone() { # PID: ended or a zombie
+	local i
+	for ((i = 0; i < 600; i++)); do
+		grep -qs '^State:.[^Z]' "/proc/$1/status" || return 0
+		sleep 0.05
+	done
+	return 1
+}
+stop_ctl() { # and waits for its helper, which keeps the mounts busy
+	local helpers pid
 	if [ -n "$ctl_pid" ]; then
+		helpers=$(pgrep -P "$ctl_pid") || true
 		kill -9 "$ctl_pid" 2>/dev/null || true
 		wait "$ctl_pid" 2>/dev/null || true
+		for pid in $helpers; do
+			gone "$pid" || echo "the helper $pid does not end" >&2
+		done
 	fi
 	ctl_pid=
 	exec 7>&- 8<&-
@@ -46,9 +59,8 @@ cleanup() {
 	local i
 	trap - EXIT
 	set +e
-	stop_ctl
 	thaw_everything
-	sleep 0.3
+	stop_ctl
 	thaw_everything
 	kill "$watchdog" 2>/dev/null
 	[ -z "$ns_pid" ] || kill -9 "$ns_pid" 2>/dev/null
@@ -56,7 +68,7 @@ cleanup() {
 	for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do
 		case ${mounts[i]} in
 		/proc/*) ;;
-		*) timeout 20 umount "${mounts[i]}" 2>/dev/null || umount -l "${mounts[i]}" 2>/dev/null ;;
+		*) while timeout 20 umount "${mounts[i]}" 2>/dev/null; do :; done ;; # also what is mounted over it
 		esac
 	done
 	for ((i = ${#loops[@]} - 1; i >= 0; i--)); do
@@ -163,15 +175,6 @@ finish() {
 helper() {
 	pgrep -P "$ctl_pid" -f tidemark-freezer || fail "no helper"
 }
-gone() { # PID: ended or a zombie
-	local i
-	for ((i = 0; i < 600; i++)); do
-		grep -qs '^State:.[^Z]' "/proc/$1/status" || return 0
-		sleep 0.05
-	done
-	fail "process $1 does not end"
-}
-
 # ---- each filesystem: frozen means that nothing changes below ----
 for fs in ext4 xfs btrfs; do
 	new_loop "$dir/disk" 400
@@ -233,6 +236,10 @@ echo again >"$upper/data"
 expect "wrong order" "error ETIME *$upper*" "$(say freeze)"
 until_thawed "$lower"
 until_thawed "$upper"
+echo "and again" >"$upper/data"
+expect "wrong order, the same helper" "error ETIME *$upper*" "$(say freeze)"
+until_thawed "$lower"
+until_thawed "$upper"
 finish
 echo "ok nested"
 
@@ -280,7 +287,7 @@ kill -HUP "$pid"
 frozen "$lower" || fail "a signal made the helper thaw"
 stop_ctl
 until_thawed "$lower"
-gone "$pid"
+gone "$pid" || fail "the helper does not end"
 [ -e "$record" ] || fail "no record"
 timeout 60 "$ctl" recover "$record" 2>>"$dir/log"
 [ ! -e "$record" ] || fail "the record is left behind"
@@ -291,7 +298,7 @@ start 600000 "$lower_loop"
 expect freeze "ok frozen" "$(say freeze)"
 pid=$(helper)
 kill -9 "$pid"
-gone "$pid"
+gone "$pid" || fail "the helper does not end"
 frozen "$lower" || fail "killing the helper thawed: the test tests nothing"
 expect "thaw without a helper" "error EPIPE *" "$(say thaw)"
 frozen "$lower" && fail "stays frozen"
@@ -303,7 +310,7 @@ both_killed() {
 	expect freeze "ok frozen" "$(say freeze)"
 	pid=$(helper)
 	kill -9 "$pid"
-	gone "$pid"
+	gone "$pid" || fail "the helper does not end"
 	stop_ctl
 	frozen "$lower" || fail "killing both thawed: the test tests nothing"
 }
@@ -350,7 +357,6 @@ expect "ours thawed by others" "error ESTALE *$lower*" "$(say thaw)"
 timeout 20 fsfreeze -f "$lower"
 expect "freeze, frozen by others" "ok other" "$(say freeze)"
 stop_ctl
-sleep 0.5
 frozen "$lower" || fail "the death of the shipper thawed what others had frozen"
 timeout 60 "$ctl" recover "$record" 2>>"$dir/log"
 frozen "$lower" || fail "recover thaws what others had frozen"
@@ -392,7 +398,7 @@ expect freeze "ok frozen" "$(say freeze)"
 frozen "$there" || fail "not frozen in the other namespace"
 pid=$(helper)
 kill -9 "$pid"
-gone "$pid"
+gone "$pid" || fail "the helper does not end"
 stop_ctl
 frozen "$there" || fail "thawed by nobody"
 timeout 60 "$ctl" recover "$record" 2>>"$dir/log"

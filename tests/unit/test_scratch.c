@@ -38,6 +38,7 @@ static const struct tmk_device known[] = {
 	{.path = "/dev/sda2", .dev = DEV(8, 2), .disk = DEV(8, 0), .start = 100 * MIB, .size = 50 * MIB},
 	{.path = "/dev/sda 3", .dev = DEV(8, 3), .disk = DEV(8, 0), .start = 600 * MIB + 512, .size = 50 * MIB},
 	{.path = "/dev/sda4", .dev = DEV(8, 4), .disk = DEV(8, 0), .start = 980 * MIB, .size = 50 * MIB}, /* sticks out */
+	{.path = "/dev/sda5", .dev = DEV(8, 5), .disk = DEV(8, 0), .start = 200 * MIB, .size = 400 * MIB},
 	{.path = "/dev/sdb", .dev = DEV(8, 16), .disk = DEV(8, 16), .whole = true, .size = 64 * MIB},
 };
 
@@ -79,7 +80,7 @@ END_TEST
 
 START_TEST(the_protected_partition_or_disk_itself)
 {
-	const struct tmk_device disks[2] = {known[1], known[4]};
+	const struct tmk_device disks[2] = {known[1], known[5]};
 	struct tmk_scratch s = scratch("/dev/sdb  partition\t65532\t0\t-2\n/dev/sda2 partition\t1024\t0\t-3\n", disks, 2);
 
 	ck_assert_uint_eq(s.count, 2);
@@ -101,6 +102,8 @@ START_TEST(not_scratch)
 
 	ck_assert_uint_eq(s.count, 0);
 	s = scratch("/dev/sda2 partition\t51196\t0\t-2\n", &known[2], 1); /* another partition is protected */
+	ck_assert_uint_eq(s.count, 0);
+	s = scratch("/dev/sda2 partition\t51196\t0\t-2\n", &known[4], 1); /* nor is one that would be large enough */
 	ck_assert_uint_eq(s.count, 0);
 	s = scratch("", &known[0], 1);
 	ck_assert_uint_eq(s.count, 0);
