@@ -291,7 +291,7 @@ static int list_pids(const char *proc, pid_t **out, size_t *count)
 			(*out)[(*count)++] = (pid_t)pid;
 	}
 	closedir(dir);
-	if (!rc)
+	if (!rc && *count)
 		qsort(*out, *count, sizeof(**out), by_pid); /* low ones live longest */
 	return rc;
 }
