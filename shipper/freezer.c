@@ -398,7 +398,7 @@ static int receive_setup(struct freezer *f)
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE((1 + TMK_FREEZER_MAX) * sizeof(int))];
 	} control;
-	struct tmk_freezer_request r;
+	struct tmk_freezer_request r = {0};
 	struct iovec iov = {.iov_base = &r, .iov_len = sizeof(r)};
 	struct msghdr m = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
