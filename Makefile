@@ -39,7 +39,7 @@ help:
 $(O)/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
-$(O)/bpf/%.bpf.o: bpf/%.bpf.c bpf/tidemark_bpf.h
+$(O)/bpf/%.bpf.o: bpf/%.bpf.c bpf/commands.h bpf/tidemark_bpf.h
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Werror -Ibpf -I/usr/include/$(shell gcc -dumpmachine) -c -o $@ $<
 $(O)/bpf/tidemark.skel.h: $(O)/bpf/tidemark.bpf.o

@@ -16,6 +16,7 @@
  *
  * Only what is read is declared, and relocated at load (CO-RE): one object for all kernels from 5.17 on.
  */
+#include "commands.h"
 #include "tidemark_bpf.h"
 #include <linux/bpf.h>
 #include <stdbool.h>
@@ -227,9 +228,13 @@ static __noinline int note_writer(__u64 list, __u64 sector, __u64 sectors)
 {
 	for (int i = 0; i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8) {
 		__u32 index = (list & 0xff) - 1;
-		struct tmk_bpf_slot *slot = bpf_map_lookup_elem(&slots, &index);
-		struct tmk_bpf_seen *s = bpf_map_lookup_elem(&seen, &index);
+		struct tmk_bpf_slot *slot;
+		struct tmk_bpf_seen *s;
 
+		if (!(list & 0xff))
+			continue;
+		slot = bpf_map_lookup_elem(&slots, &index);
+		s = bpf_map_lookup_elem(&seen, &index);
 		if (!slot || !s || sector >= slot->start + slot->length || sector + sectors <= slot->start)
 			continue;
 		s->writes++;
@@ -266,157 +271,27 @@ static __noinline int doubt(__u64 list, __u64 flag, __u32 op, const __u8 *comman
 
 /* ---- driver commands (R29) ---- */
 
-static __always_inline bool scsi_harmless(const __u8 *cdb)
-{
-	__u8 ata, feature;
-
-	switch (cdb[0]) {
-	case 0x00: /* TEST UNIT READY */
-	case 0x03: /* REQUEST SENSE */
-	case 0x08: /* READ(6) */
-	case 0x12: /* INQUIRY */
-	case 0x16: /* RESERVE(6) */
-	case 0x17: /* RELEASE(6) */
-	case 0x1a: /* MODE SENSE(6) */
-	case 0x1b: /* START STOP UNIT */
-	case 0x1c: /* RECEIVE DIAGNOSTIC RESULTS */
-	case 0x1e: /* PREVENT ALLOW MEDIUM REMOVAL */
-	case 0x25: /* READ CAPACITY(10) */
-	case 0x28: /* READ(10) */
-	case 0x2f: /* VERIFY(10) */
-	case 0x34: /* PRE-FETCH(10) */
-	case 0x35: /* SYNCHRONIZE CACHE(10) */
-	case 0x37: /* READ DEFECT DATA(10) */
-	case 0x3c: /* READ BUFFER */
-	case 0x4d: /* LOG SENSE */
-	case 0x56: /* RESERVE(10) */
-	case 0x57: /* RELEASE(10) */
-	case 0x5a: /* MODE SENSE(10) */
-	case 0x5e: /* PERSISTENT RESERVE IN */
-	case 0x5f: /* PERSISTENT RESERVE OUT */
-	case 0x88: /* READ(16) */
-	case 0x8f: /* VERIFY(16) */
-	case 0x90: /* PRE-FETCH(16) */
-	case 0x91: /* SYNCHRONIZE CACHE(16) */
-	case 0x95: /* ZBC IN */
-	case 0x9e: /* SERVICE ACTION IN: READ CAPACITY(16), GET LBA STATUS */
-	case 0xa0: /* REPORT LUNS */
-	case 0xa2: /* SECURITY PROTOCOL IN */
-	case 0xa3: /* MAINTENANCE IN */
-	case 0xa8: /* READ(12) */
-	case 0xaf: /* VERIFY(12) */
-	case 0xb7: /* READ DEFECT DATA(12) */
-		return true;
-	case 0x85: /* ATA PASS-THROUGH(16) */
-		ata = cdb[14];
-		feature = cdb[4];
-		break;
-	case 0xa1: /* ATA PASS-THROUGH(12) */
-		ata = cdb[9];
-		feature = cdb[3];
-		break;
-	default:
-		return false;
-	}
-	/* By command, not by protocol: SANITIZE DEVICE and WRITE UNCORRECTABLE transfer nothing either. */
-	switch (ata) {
-	case 0x20: /* READ SECTORS */
-	case 0x24: /* READ SECTORS EXT */
-	case 0x25: /* READ DMA EXT */
-	case 0x27: /* READ NATIVE MAX ADDRESS EXT */
-	case 0x2f: /* READ LOG EXT */
-	case 0x40: /* READ VERIFY SECTORS */
-	case 0x42: /* READ VERIFY SECTORS EXT */
-	case 0x47: /* READ LOG DMA EXT */
-	case 0x60: /* READ FPDMA QUEUED */
-	case 0xa1: /* IDENTIFY PACKET DEVICE */
-	case 0xc8: /* READ DMA */
-	case 0xe0: /* STANDBY IMMEDIATE */
-	case 0xe1: /* IDLE IMMEDIATE */
-	case 0xe2: /* STANDBY */
-	case 0xe3: /* IDLE */
-	case 0xe5: /* CHECK POWER MODE */
-	case 0xe6: /* SLEEP */
-	case 0xe7: /* FLUSH CACHE */
-	case 0xea: /* FLUSH CACHE EXT */
-	case 0xec: /* IDENTIFY DEVICE */
-	case 0xef: /* SET FEATURES */
-	case 0xf8: /* READ NATIVE MAX ADDRESS */
-		return true;
-	case 0xb0: /* SMART; its WRITE LOG can carry an SCT Write Same */
-		return feature != 0xd6;
-	default:
-		return false;
-	}
-}
-
-static __always_inline bool nvme_harmless(__u8 opcode)
-{
-	switch (opcode) {
-	case 0x00: /* Flush */
-	case 0x02: /* Read */
-	case 0x05: /* Compare */
-	case 0x0c: /* Verify */
-	case 0x0d: /* Reservation Register */
-	case 0x0e: /* Reservation Report */
-	case 0x11: /* Reservation Acquire */
-	case 0x12: /* I/O Management Receive */
-	case 0x15: /* Reservation Release */
-		return true;
-	default:
-		return false;
-	}
-}
-
-static __always_inline bool nvme_admin_harmless(__u8 opcode)
-{
-	switch (opcode) {
-	case 0x00: /* Delete and create queues */
-	case 0x01:
-	case 0x04:
-	case 0x05:
-	case 0x02: /* Get Log Page */
-	case 0x06: /* Identify */
-	case 0x08: /* Abort */
-	case 0x09: /* Set Features */
-	case 0x0a: /* Get Features */
-	case 0x0c: /* Asynchronous Event Request */
-	case 0x11: /* Firmware Image Download; the commit is what changes the drive */
-	case 0x14: /* Device Self-test */
-	case 0x18: /* Keep Alive */
-	case 0x1e: /* NVMe-MI Receive */
-	case 0x7c: /* Doorbell Buffer Config */
-	case 0x7f: /* Fabrics */
-	case 0x82: /* Security Receive */
-	case 0x86: /* Get LBA Status */
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* The driver's part lies right behind the request. The types are found in the drivers' modules, if those are loaded. */
 static __always_inline void *driver_part(struct request *rq)
 {
 	return (void *)rq + bpf_core_type_size(struct request);
 }
 
-static __always_inline void read_cdb(struct request *rq, __u8 *cdb)
+/* These return 0 or an error; what could not be read is not harmless. */
+static __always_inline long read_cdb(struct request *rq, __u8 *cdb)
 {
 	if (bpf_core_field_exists(struct scsi_cmnd, cmnd) && bpf_core_field_size(struct scsi_cmnd, cmnd) >= 16)
-		bpf_probe_read_kernel(cdb, 16, driver_part(rq) + bpf_core_field_offset(struct scsi_cmnd, cmnd));
-	else if (bpf_core_field_exists(struct scsi_cmnd___pointer, cmnd))
-		bpf_probe_read_kernel(cdb, 16, BPF_CORE_READ((struct scsi_cmnd___pointer *)driver_part(rq), cmnd));
-	else
-		cdb[0] = 0xff;
+		return bpf_probe_read_kernel(cdb, 16, driver_part(rq) + bpf_core_field_offset(struct scsi_cmnd, cmnd));
+	if (bpf_core_field_exists(struct scsi_cmnd___pointer, cmnd))
+		return bpf_probe_read_kernel(cdb, 16, BPF_CORE_READ((struct scsi_cmnd___pointer *)driver_part(rq), cmnd));
+	return -1;
 }
 
-static __always_inline void read_nvme(struct request *rq, __u8 *command)
+static __always_inline long read_nvme(struct request *rq, __u8 *command)
 {
 	if (bpf_core_field_exists(struct nvme_request, cmd))
-		bpf_probe_read_kernel(command, 16, BPF_CORE_READ((struct nvme_request *)driver_part(rq), cmd));
-	else
-		command[0] = 0xff;
+		return bpf_probe_read_kernel(command, 16, BPF_CORE_READ((struct nvme_request *)driver_part(rq), cmd));
+	return -1;
 }
 
 static __always_inline bool harmless(struct request *rq, __u32 kind, __u8 *command)
@@ -425,16 +300,14 @@ static __always_inline bool harmless(struct request *rq, __u32 kind, __u8 *comma
 
 	switch (kind) {
 	case TMK_BPF_SCSI:
-		read_cdb(rq, command);
-		return scsi_harmless(command);
+		return !read_cdb(rq, command) && scsi_harmless(command);
 	case TMK_BPF_NVME:
-		read_nvme(rq, command);
-		return nvme_harmless(command[0]);
+		return !read_nvme(rq, command) && nvme_harmless(command[0]);
 	case TMK_BPF_VIRTIO:
 		if (bpf_core_field_exists(struct virtblk_req, out_hdr))
 			type = BPF_CORE_READ((struct virtblk_req *)driver_part(rq), out_hdr.type);
 		*(__u32 *)command = type;
-		return type == 8 || type == 10 || type == 16; /* GET_ID, GET_LIFETIME, ZONE_REPORT */
+		return virtio_harmless(type);
 	default:
 		return false;
 	}
@@ -448,14 +321,13 @@ static __noinline int look_at_admin(struct request *rq)
 	struct tmk_bpf_config *c;
 	__u32 zero = 0;
 
-	if (!bpf_core_field_exists(struct nvme_request, ctrl))
+	if (!bpf_core_field_exists(struct nvme_request, ctrl) || !bpf_core_field_exists(struct nvme_ctrl, admin_q))
 		return 0;
 	ctrl = BPF_CORE_READ((struct nvme_request *)driver_part(rq), ctrl);
 	if (!ctrl || BPF_CORE_READ(ctrl, admin_q) != rq->q)
 		return 0;
-	read_nvme(rq, command);
 	c = bpf_map_lookup_elem(&config, &zero);
-	if (!c || nvme_admin_harmless(command[0]))
+	if (!c || (!read_nvme(rq, command) && nvme_admin_harmless(command[0])))
 		return 0;
 	fill_event(&c->admin_event, OP_DRV_OUT, command);
 	__sync_fetch_and_add(&c->admin, 1);

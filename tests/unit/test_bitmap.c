@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Bitmaps of blocks against a plain array of flags. links: shipper */
 #include <check.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,6 +141,42 @@ START_TEST(move_unites)
 }
 END_TEST
 
+/* As a probe does: test, then set. */
+static void *set_each_once(void *context)
+{
+	const struct tmk_bitmap *b = context;
+
+	for (uint64_t i = 0; i < b->blocks; i++) {
+		uint64_t block = i * 37 % b->blocks;
+
+		if (!tmk_bitmap_test(b, block))
+			tmk_bitmap_set(b, block, 1);
+	}
+	return NULL;
+}
+
+/* Marks set while others are moved are not lost (I2). */
+START_TEST(move_races)
+{
+	enum { BLOCKS = 4096, ROUNDS = 300 };
+	uint64_t words[BLOCKS / 64], taken_words[BLOCKS / 64];
+	struct tmk_bitmap now = {.words = words, .blocks = BLOCKS}, taken = {.words = taken_words, .blocks = BLOCKS};
+
+	for (int round = 0; round < ROUNDS; round++) {
+		pthread_t setter;
+
+		memset(words, 0, sizeof(words));
+		memset(taken_words, 0, sizeof(taken_words));
+		ck_assert_int_eq(pthread_create(&setter, NULL, set_each_once, &now), 0);
+		while (pthread_tryjoin_np(setter, NULL))
+			tmk_bitmap_move(&now, &taken);
+		tmk_bitmap_move(&now, &taken);
+		ck_assert_uint_eq(tmk_bitmap_count(&now), 0);
+		ck_assert_uint_eq(tmk_bitmap_count(&taken), BLOCKS);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("bitmap");
@@ -151,6 +188,7 @@ int main(void)
 	tcase_add_test(tcase, many_changes);
 	tcase_add_test(tcase, no_overflow);
 	tcase_add_test(tcase, move_unites);
+	tcase_add_test(tcase, move_races);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);
