@@ -43,6 +43,7 @@ struct tmk_link {
 	bool established;
 	bool eof; /* of the socket */
 	bool read_wants_write;
+	bool bad_frame; /* that is why it failed */
 	int socket_error; /* of a write: negative errno */
 	int failed;	  /* what pump returns from now on */
 	struct tmk_error why;
@@ -213,6 +214,7 @@ static int scan(struct tmk_link *link)
 		if (!limit || flags || length > limit) {
 			tmk_error_set(why, -EBADMSG, "the other side sent a bad frame (type %u, flags %u, %u bytes)", type, flags,
 				      length);
+			link->bad_frame = true;
 			return fail(link);
 		}
 		if (link->end - link->scanned - TMK_FRAME_SIZE < length)
@@ -420,10 +422,19 @@ int tmk_link_wait(struct tmk_link *link, int timeout_ms, struct tmk_frame *frame
 	}
 }
 
+/* A bad frame ends the reading, and the way to the peer is as good as before: it is told what was wrong. */
+static void flush_after_bad_frame(struct tmk_link *link, uint64_t deadline)
+{
+	while (!transmit(link) && link->queued && !link->socket_error && !wait_for(link, POLLOUT, deadline))
+		;
+}
+
 int tmk_link_flush(struct tmk_link *link, int timeout_ms, struct tmk_error *err)
 {
 	uint64_t deadline = deadline_in(timeout_ms);
 
+	if (link->bad_frame)
+		flush_after_bad_frame(link, deadline);
 	for (;;) {
 		int ret = tmk_link_pump(link, err);
 

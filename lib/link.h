@@ -44,7 +44,8 @@ int tmk_link_pump(struct tmk_link *link, struct tmk_error *err);
 bool tmk_link_next(struct tmk_link *link, struct tmk_frame *frame, const uint8_t **body);
 /* Pumps and polls until a frame is there (false in no case), the deadline passes (-ETIMEDOUT) or the link fails. */
 int tmk_link_wait(struct tmk_link *link, int timeout_ms, struct tmk_frame *frame, const uint8_t **body, struct tmk_error *err);
-/* Pumps until everything queued is with the kernel, or the time is over. */
+/* Pumps until everything queued is with the kernel, or the time is over. After a bad frame of the peer too: a REFUSE is sent
+ * still, and the error is the bad frame's. */
 int tmk_link_flush(struct tmk_link *link, int timeout_ms, struct tmk_error *err);
 /* Bytes on the connection since it was made, TLS's own included as far as OpenSSL tells. */
 void tmk_link_traffic(const struct tmk_link *link, uint64_t *sent, uint64_t *received);

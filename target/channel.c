@@ -203,7 +203,7 @@ void tmk_channel_put_acceptance(struct tmk_writer_buf *w, const struct tmk_accep
 	tmk_put_u64(w, a->limit);
 	tmk_put_u64(w, a->reserve);
 	tmk_put_u32(w, a->window);
-	tmk_put_u8(w, a->sparse);
+	tmk_put_u64(w, a->growth);
 	tmk_put_u16(w, a->sizes.count);
 	for (unsigned i = 0; i < a->sizes.count && i < TMK_DISKS_MAX; i++)
 		tmk_put_u64(w, a->sizes.sizes[i]);
@@ -221,7 +221,7 @@ void tmk_channel_get_acceptance(struct tmk_reader *r, struct tmk_acceptance *a)
 	a->limit = tmk_get_u64(r);
 	a->reserve = tmk_get_u64(r);
 	a->window = tmk_get_u32(r);
-	a->sparse = tmk_get_u8(r) != 0;
+	a->growth = tmk_get_u64(r);
 	a->sizes.count = get_count(r);
 	for (unsigned i = 0; i < a->sizes.count; i++)
 		a->sizes.sizes[i] = tmk_get_u64(r);

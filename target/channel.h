@@ -57,7 +57,7 @@ struct tmk_acceptance {
 	uint64_t limit;		  /* bytes of the journal; 0: none */
 	uint64_t reserve;	  /* bytes that stay free on its filesystem */
 	uint32_t window;
-	bool sparse; /* the replica takes its space from the same filesystem */
+	uint64_t growth; /* bytes that the replica's files may still take of it: their holes */
 	struct tmk_disk_sizes sizes;
 };
 

@@ -195,7 +195,7 @@ static int send_acceptance(const struct tmk_holding *h, struct tmk_member *membe
 		.limit = s->journal_limit,
 		.reserve = s->reserve,
 		.window = (uint32_t)s->window,
-		.sparse = tmk_layout_sparse(h->dir, h->row.disk_count),
+		.growth = tmk_layout_growth(h->dir, h->row.disk_count),
 		.sizes.count = h->row.disk_count,
 	};
 	memcpy(a.name, h->row.name, sizeof(a.name));

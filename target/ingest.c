@@ -12,6 +12,7 @@
 #include "log.h"
 #include "message.h"
 #include "receiver.h"
+#include "room.h"
 #include "util.h"
 
 #define GROUP_CHUNKS 64
@@ -34,10 +35,9 @@ struct ingest {
 	bool begun;			 /* the first chunk came: `epoch` is the session's */
 	uint8_t epoch[TMK_EPOCH_SIZE];
 	struct tmk_place end; /* of what is appended */
-	uint64_t applied;
+	struct tmk_room room;
 	unsigned group_chunks; /* appended and not durable */
 	size_t group_bytes;
-	uint64_t mean; /* bytes of records in a chunk, of late */
 	bool stalled, over;
 	uint64_t heard, ponged;
 	uint8_t *held; /* while stalled: the chunk that waits */
@@ -201,22 +201,20 @@ static int fault(struct ingest *in, enum tmk_refuse code, struct tmk_error *err)
 
 enum room { ROOM, WAIT, NONE };
 
-/* Space for the replica to grow by what is not applied yet stays reserved: else a full journal could never be applied (R27). */
 static enum room look_for_room(const struct ingest *in, size_t size, struct tmk_error *err)
 {
 	struct statvfs fs;
+	char have[32], want[32];
 	if (fstatvfs(in->opening->dir, &fs) < 0)
 		return ROOM; /* the write will tell */
-	uint64_t unapplied = in->end.number > in->applied ? in->end.number - in->applied : 0;
-	uint64_t need = in->with->reserve + size + (in->with->sparse ? unapplied * in->mean : 0);
-	if ((uint64_t)fs.f_bavail * fs.f_frsize >= need)
+	uint64_t need = tmk_room_need(&in->room, size), available = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (available >= need)
 		return ROOM;
-	char have[32], want[32];
 	tmk_error_set(err, -ENOSPC,
-		      "the target's disk is nearly full (%s free, %s needed): make space there, or `tidemark drop %s --now` on "
-		      "the target",
-		      tmk_human((uint64_t)fs.f_bavail * fs.f_frsize, have), tmk_human(need, want), in->with->name);
-	return unapplied ? WAIT : NONE;
+		      "the target's disk is nearly full (%s free, %s needed): make space there, or `tidemark drop %s --now` "
+		      "there gives up the newest point",
+		      tmk_human(available, have), tmk_human(need, want), in->with->name);
+	return tmk_room_waits(&in->room) ? WAIT : NONE;
 }
 
 static int stall(struct ingest *in, const uint8_t *body, size_t size, const char *why, struct tmk_error *err)
@@ -360,9 +358,10 @@ static int append(struct ingest *in, const struct tmk_chunk *c, const uint8_t *b
 			     err);
 	in->end.number = c->number;
 	tmk_chunk_hash(body, in->end.hash);
-	in->mean = in->mean ? (in->mean * 15 + c->raw_length) / 16 : c->raw_length;
 	in->group_chunks++;
 	in->group_bytes += size;
+	if (tmk_room_append(&in->room, c->number, c->raw_length))
+		return tmk_error_set(err, -ENOMEM, "no memory for a session");
 	if (in->stalled)
 		bad = unstall(in, err);
 	if (!bad && (in->group_chunks >= GROUP_CHUNKS || in->group_bytes >= GROUP_BYTES))
@@ -427,8 +426,8 @@ static int take_order(struct ingest *in, const struct tmk_message *m, struct tmk
 	char text[512];
 	if (m->type == TMK_MESSAGE_MOVED) {
 		uint64_t applied = tmk_get_u64(&r);
-		if (tmk_reader_done(&r) && applied > in->applied)
-			in->applied = applied;
+		if (tmk_reader_done(&r))
+			tmk_room_apply(&in->room, applied);
 		return 0;
 	}
 	if (m->type != TMK_MESSAGE_STOP)
@@ -508,7 +507,8 @@ int tmk_ingest_run(int channel, struct tmk_link *link, const struct tmk_hello *h
 	in->with = &opening->acceptance;
 	in->opening = opening;
 	in->end = tmk_journal_end(opening->journal);
-	in->applied = opening->acceptance.applied.number;
+	tmk_room_init(&in->room, in->with->reserve, in->with->growth, in->with->applied.number, in->end.number,
+		      tmk_journal_bytes(opening->journal));
 	in->heard = tmk_now_ms();
 	int bad = await_epoch(in, in->current, err);
 	if (!bad && !in->over)
@@ -517,6 +517,7 @@ int tmk_ingest_run(int channel, struct tmk_link *link, const struct tmk_hello *h
 		bad = step(in, err);
 	if (!bad)
 		tmk_link_flush(link, 2000, NULL);
+	tmk_room_free(&in->room);
 	free(in->held);
 	free(in);
 	return bad;

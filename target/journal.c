@@ -284,9 +284,17 @@ static int new_segment(struct tmk_journal *j, struct tmk_error *err)
 	return 0;
 }
 
+/* Segments are what can be trimmed: of a small limit, one must not be most of it. */
+static uint64_t segment_size(const struct tmk_journal *j)
+{
+	uint64_t share = j->options.limit / 8;
+
+	return share && share < TMK_SEGMENT_SIZE ? share : TMK_SEGMENT_SIZE;
+}
+
 static bool wants_segment(const struct tmk_journal *j, size_t more)
 {
-	return j->fd < 0 || j->stale || (j->at > TMK_SEGMENT_HEADER && j->at + more > TMK_SEGMENT_SIZE);
+	return j->fd < 0 || j->stale || (j->at > TMK_SEGMENT_HEADER && j->at + more > segment_size(j));
 }
 
 static int write_entry(struct tmk_journal *j, const uint8_t *header, const uint8_t *payload, uint32_t stored_length,

@@ -18,7 +18,7 @@
 #include "error.h"
 #include "io.h"
 
-#define TMK_SEGMENT_SIZE (64ull << 20) /* bytes after which a new segment begins */
+#define TMK_SEGMENT_SIZE (64ull << 20) /* bytes after which a new segment begins; at most an eighth of a limit */
 
 /* A place in the chain: everything up to this chunk. number 0 and a zero hash: nothing yet. */
 struct tmk_place {

@@ -134,16 +134,17 @@ int tmk_layout_journal(int dir, struct tmk_error *err)
 	return open_below(dir, "journal", "the journal", err);
 }
 
-int tmk_layout_sparse(int dir, unsigned disks)
+uint64_t tmk_layout_growth(int dir, unsigned disks)
 {
+	uint64_t growth = 0;
 	for (unsigned i = 0; i < disks; i++) {
 		char name[32];
 		struct stat st;
 		snprintf(name, sizeof(name), "disk-%u.raw", i);
-		if (fstatat(dir, name, &st, 0) == 0 && S_ISREG(st.st_mode))
-			return 1;
+		if (fstatat(dir, name, &st, 0) == 0 && S_ISREG(st.st_mode) && st.st_size > st.st_blocks * 512)
+			growth += (uint64_t)(st.st_size - st.st_blocks * 512);
 	}
-	return 0;
+	return growth;
 }
 
 int tmk_layout_discard(int root, const char *name, char to[TMK_NAME_MAX + 40], struct tmk_error *err)

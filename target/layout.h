@@ -20,8 +20,8 @@ int tmk_layout_open(int root, const char *name, struct tmk_error *err);
 int tmk_layout_create(int root, const char *name, unsigned disks, const struct tmk_sandbox_user *user, struct tmk_error *err);
 /* The journal of protections/NAME (dir); a new open file each time, so that its lock is its own. */
 int tmk_layout_journal(int dir, struct tmk_error *err);
-/* True if a replica of these disks is a file, so that it takes space from the filesystem that the journal is on. */
-int tmk_layout_sparse(int dir, unsigned disks);
+/* Bytes that replicas which are files may still take of their filesystem: their holes. */
+uint64_t tmk_layout_growth(int dir, unsigned disks);
 /* Moves protections/NAME to deleted/NAME.TIME; `to` gets that path. */
 int tmk_layout_discard(int root, const char *name, char to[TMK_NAME_MAX + 40], struct tmk_error *err);
 /* Removes a directory of deleted/ with all that is in it; follows no link. */

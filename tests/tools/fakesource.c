@@ -346,6 +346,10 @@ static void send_broken(const char *kind)
 	else if (!strcmp(kind, "ack"))
 		send_bytes(TMK_FRAME_ACK, bytes, 8);
 	else if (!strcmp(kind, "again")) {
+		/* The first of the two is good. */
+		dirty_range(0, 4096, 4096);
+		if (pwrite(s.disks[0], bytes + TMK_CHUNK_HEADER_SIZE + TMK_RECORD_SIZE, 4096, 4096) != 4096)
+			die("cannot write a disk", NULL);
 		send_bytes(TMK_FRAME_CHUNK, bytes, size);
 		send_bytes(TMK_FRAME_CHUNK, bytes, size);
 	} else
@@ -365,7 +369,8 @@ static void hold(void)
 static void break_it(const char *kind)
 {
 	send_broken(kind);
-	s.number = s.durable;
+	if (strcmp(kind, "again"))
+		s.number = s.durable;
 	hold();
 }
 

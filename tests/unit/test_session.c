@@ -15,6 +15,7 @@
 #include "layout.h"
 #include "pick.h"
 #include "replica.h"
+#include "room.h"
 
 static char directory[32];
 static struct tmk_catalogue *catalogue;
@@ -369,6 +370,37 @@ START_TEST(relations)
 }
 END_TEST
 
+START_TEST(room)
+{
+	struct tmk_room r;
+	/* 10 chunks of an earlier session, at most 3 times what is stored. */
+	tmk_room_init(&r, 100, 1 << 20, 5, 15, 1000);
+	ck_assert_uint_eq(tmk_room_need(&r, 7), 107 + 3000);
+	tmk_room_apply(&r, 10);
+	ck_assert_uint_eq(tmk_room_need(&r, 7), 107 + 1500);
+	for (uint64_t n = 16; n < 16 + 5000; n++)
+		ck_assert_int_eq(tmk_room_append(&r, n, 10), 0);
+	ck_assert_uint_eq(tmk_room_need(&r, 0), 100 + 1500 + 50000);
+	tmk_room_apply(&r, 15);
+	ck_assert_uint_eq(tmk_room_need(&r, 0), 100 + 50000);
+	tmk_room_apply(&r, 14);
+	tmk_room_apply(&r, 16 + 4989);
+	ck_assert_uint_eq(tmk_room_need(&r, 0), 100 + 100);
+	ck_assert(tmk_room_waits(&r));
+	for (uint64_t n = 16 + 5000; n < 16 + 9000; n++)
+		ck_assert_int_eq(tmk_room_append(&r, n, 1000), 0);
+	ck_assert_uint_eq(tmk_room_need(&r, 0), 100 + (1 << 20)); /* no more than its holes */
+	tmk_room_apply(&r, 16 + 8999);
+	ck_assert(!tmk_room_waits(&r));
+	ck_assert_uint_eq(tmk_room_need(&r, 1), 101);
+	tmk_room_free(&r);
+	tmk_room_init(&r, 100, 1ull << 40, 5, 7, 1ull << 40);
+	ck_assert_uint_eq(tmk_room_need(&r, 0), 100 + 2 * TMK_CHUNK_RAW_MAX);
+	tmk_room_init(&r, 100, 0, 5, 7, 1ull << 40);
+	ck_assert_uint_eq(tmk_room_need(&r, 1), 101); /* a block device */
+}
+END_TEST
+
 START_TEST(times)
 {
 	uint64_t ns;
@@ -446,6 +478,7 @@ int main(void)
 	tcase_add_test(tc, devices_must_be_block_devices);
 	tcase_add_test(tc, deleted_with_all);
 	tcase_add_test(tc, relations);
+	tcase_add_test(tc, room);
 	tcase_add_test(tc, times);
 	tcase_add_test(tc, points_by_name);
 	suite_add_tcase(s, tc);
