@@ -26,10 +26,11 @@
 #include "sum.h"
 #include "util.h"
 
-#define ROUND_MS 500  /* between rounds while little is written */
-#define BUSY_MS 20    /* between rounds while a point is wished for */
-#define FAULT_MS 5000 /* until something local that failed is tried again */
-#define BAD_MS 600000 /* until blocks that could not be read are tried again (R30) */
+#define ROUND_MS 500   /* between rounds while little is written */
+#define BUSY_MS 20     /* between rounds while a point is wished for */
+#define FAULT_MS 5000  /* until something local that failed is tried again */
+#define BAD_MS 600000  /* until blocks that could not be read are tried again (R30) */
+#define WISH_MS 120000 /* a point that is wished for is given up if it cannot even be begun by then */
 #define SNAPSHOT_MS 200
 #define OUTCOMES 16
 
@@ -63,6 +64,7 @@ struct tmk_protection {
 	pthread_mutex_t lock;
 	bool paused, wished;
 	struct tmk_wish wish;	 /* the next one, if wished */
+	uint64_t wished_ms;	 /* monotonic */
 	struct tmk_wish running; /* being made */
 	bool is_running;
 	struct tmk_outcome outcomes[OUTCOMES]; /* the last ones, a ring */
@@ -420,6 +422,23 @@ static void snapshot(struct tmk_protection *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* Nobody waits for ever for a point that no session carries. Last of a turn: the reason is that of the snapshot. */
+static void expire_wish(struct tmk_protection *p)
+{
+	struct tmk_outcome *o;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->wished && tmk_now_ms() - p->wished_ms > WISH_MS) {
+		o = &p->outcomes[p->outcome_count++ % OUTCOMES];
+		*o = (struct tmk_outcome){.wish = p->wish, .rc = -ETIMEDOUT};
+		snprintf(o->why, sizeof(o->why), "%s", p->paused ? "the protection is paused" : p->status.reason);
+		if (!o->why[0])
+			snprintf(o->why, sizeof(o->why), "the disks are not copied yet");
+		p->wished = false;
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* ---- the loop ---- */
 
 /* How long nothing but the descriptors can bring news, in ms. */
@@ -459,6 +478,7 @@ static void *run(void *context)
 	while (!p->stop) {
 		turn(p);
 		snapshot(p);
+		expire_wish(p);
 		wait_for_news(p);
 	}
 	close_parts(&p->work);
@@ -588,6 +608,7 @@ int tmk_protection_mark(struct tmk_protection *p, bool app, const char *label, c
 		memcpy(p->wish.id, id, sizeof(p->wish.id));
 		snprintf(p->wish.label, sizeof(p->wish.label), "%s", label ? label : "");
 		p->wished = true;
+		p->wished_ms = tmk_now_ms();
 	}
 	pthread_mutex_unlock(&p->lock);
 	wake(p);

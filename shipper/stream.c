@@ -23,6 +23,7 @@ struct tmk_stream {
 	const struct tmk_config *config;
 	struct tmk_source *source;
 	struct tmk_link *link;
+	struct tmk_tls *tls; /* outlives the link */
 	struct tmk_flight flight;
 	struct tmk_stream_state state;
 	bool placed;		 /* cookie and chain were taken from the tracker */
@@ -81,6 +82,8 @@ void tmk_stream_disconnect(struct tmk_stream *s)
 	s->sent_before = s->state.sent_wire_bytes;
 	tmk_link_free(s->link);
 	s->link = NULL;
+	tmk_tls_free(s->tls);
+	s->tls = NULL;
 	count_traffic(s);
 }
 
@@ -316,9 +319,10 @@ static int open_session(struct tmk_stream *s, const atomic_bool *stop, struct tm
 
 	if (rc)
 		return rc;
-	rc = open_tls(s, &start.tls, err);
+	rc = open_tls(s, &s->tls, err);
 	if (rc)
 		return rc;
+	start.tls = s->tls;
 	hello = malloc(sizeof(*hello));
 	if (hello) {
 		fill_hello(s, hello);
@@ -328,7 +332,10 @@ static int open_session(struct tmk_stream *s, const atomic_bool *stop, struct tm
 		rc = tmk_error_set(err, -ENOMEM, "out of memory");
 	}
 	free(hello);
-	tmk_tls_free(start.tls);
+	if (rc) {
+		tmk_tls_free(s->tls);
+		s->tls = NULL;
+	}
 	s->state.refused = lasting(refused);
 	return rc;
 }

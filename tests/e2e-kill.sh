@@ -84,7 +84,7 @@ done
 say "the source dies in the middle of a round: the newest point still equals its reference (I11, R36)"
 e2e_wait_copied web
 e2e_shipper_kill
-e2e_until 20 target status >/dev/null
+e2e_until 20 target_answers
 sleep 1
 e2e_same web "$W/reference"
 e2e_shipper_start

@@ -27,7 +27,7 @@ e2e_mark web one --app
 e2e_export web "$W/copy"
 dd if="$W/copy" of="$W/swap" bs=1M skip=34 count=64 status=none
 [ "$(blkid -p -s LABEL -o value "$W/swap")" = scratch ] || fail "the swap header did not arrive"
-tail -c +4097 "$W/swap" | cmp -n $((60 << 20)) - /dev/zero || fail "swap's contents travelled"
+cmp -i 4096:0 -n $((60 << 20)) "$W/swap" /dev/zero || fail "swap's contents travelled"
 dd if="$W/copy" of="$W/fs" bs=1M skip=1 count=32 status=none
 e2fsck -fn "$W/fs" >/dev/null 2>&1 || fail "the filesystem beside it is damaged"
 

@@ -11,6 +11,7 @@
  *   extents S now|taken            OFFSET LENGTH, a line each       count S now|taken              N
  *   release S OFFSET LENGTH        mark S OFFSET LENGTH             doubt S REASON
  *   gap S...                       cookie S                         set-cookie S NUMBER
+ *   save-cookie S FILE             load-cookie S FILE               as it is
  *   writer S                       status S
  *   ship S DEV COPY                a round: take, copy what is marked from the disk to the file, release
  *   ship-until S DEV COPY FLAG [poll]   rounds until FLAG exists, then one more; with poll, polls before each
@@ -31,6 +32,7 @@
 
 #include "error.h"
 #include "tracker.h"
+#include "util.h"
 
 #define ARGUMENTS 32
 #define EXTENTS 1024
@@ -306,6 +308,30 @@ static int do_set_cookie(struct tool *tool, int count, char **args)
 	return rc ? rc : tmk_tracker_set_cookie(tool->tracker, slot, &cookie, &tool->err);
 }
 
+static int do_save_cookie(struct tool *tool, int count, char **args)
+{
+	struct tmk_cookie cookie;
+	int slot, rc = slot_of(tool, args[0], &slot);
+
+	(void)count;
+	if (!rc)
+		rc = tmk_tracker_cookie(tool->tracker, slot, &cookie, &tool->err);
+	return rc ? rc : tmk_write_file(args[1], &cookie, sizeof(cookie), 0600, &tool->err);
+}
+
+static int do_load_cookie(struct tool *tool, int count, char **args)
+{
+	struct tmk_cookie cookie;
+	int slot, rc = slot_of(tool, args[0], &slot), fd = open(args[1], O_RDONLY | O_CLOEXEC);
+
+	(void)count;
+	if (!rc && (fd < 0 || read(fd, &cookie, sizeof(cookie)) != (ssize_t)sizeof(cookie)))
+		rc = tmk_error_set(&tool->err, -EIO, "cannot read %s", args[1]);
+	if (fd >= 0)
+		close(fd);
+	return rc ? rc : tmk_tracker_set_cookie(tool->tracker, slot, &cookie, &tool->err);
+}
+
 static int do_writer(struct tool *tool, int count, char **args)
 {
 	struct tmk_writer writer;
@@ -528,16 +554,27 @@ static const struct command {
 	int (*run)(struct tool *tool, int count, char **args);
 	int min, max;
 } commands[] = {
-	{"check", do_check, 1, 1},     {"attach", do_attach, 2, 3},
-	{"detach", do_detach, 1, 1},   {"remove", do_remove, 0, 0},
-	{"poll", do_poll, 0, 0},       {"take", do_take, 1, ARGUMENTS},
-	{"gap", do_gap, 1, ARGUMENTS}, {"extents", do_extents, 2, 2},
-	{"count", do_count, 2, 2},     {"release", do_release, 3, 3},
-	{"mark", do_mark, 3, 3},       {"doubt", do_doubt, 2, 2},
-	{"cookie", do_cookie, 1, 1},   {"set-cookie", do_set_cookie, 2, 2},
-	{"writer", do_writer, 1, 1},   {"status", do_status, 1, 1},
-	{"ship", do_ship, 3, 3},       {"ship-until", do_ship_until, 4, 5},
+	{"check", do_check, 1, 1},
+	{"attach", do_attach, 2, 3},
+	{"detach", do_detach, 1, 1},
+	{"remove", do_remove, 0, 0},
+	{"poll", do_poll, 0, 0},
+	{"take", do_take, 1, ARGUMENTS},
+	{"gap", do_gap, 1, ARGUMENTS},
+	{"extents", do_extents, 2, 2},
+	{"count", do_count, 2, 2},
+	{"release", do_release, 3, 3},
+	{"mark", do_mark, 3, 3},
+	{"doubt", do_doubt, 2, 2},
+	{"cookie", do_cookie, 1, 1},
+	{"set-cookie", do_set_cookie, 2, 2},
+	{"writer", do_writer, 1, 1},
+	{"status", do_status, 1, 1},
+	{"ship", do_ship, 3, 3},
+	{"ship-until", do_ship_until, 4, 5},
 	{"changed", do_changed, 4, 4},
+	{"save-cookie", do_save_cookie, 2, 2},
+	{"load-cookie", do_load_cookie, 2, 2},
 };
 
 static int run(struct tool *tool, int count, char **args)
