@@ -37,6 +37,7 @@ enum tmk_message_type {
 	/* jobs and applier to supervisor */
 	TMK_MESSAGE_PROGRESS, /* u64 done, u64 total */
 	TMK_MESSAGE_DONE,     /* u32 errno, string: the job's end, or the answer to GIVE_UP */
+	TMK_MESSAGE_EXPORTED, /* u64 the point's chunk */
 	TMK_MESSAGE_SIGNED,   /* 32 bytes fingerprint, string certificate */
 	/* supervisor to children */
 	TMK_MESSAGE_ACCEPT = 32, /* struct tmk_acceptance; descriptor: the journal's directory */

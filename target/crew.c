@@ -13,6 +13,7 @@
 
 #define IDLE_MS 1000
 #define GRACE_MS 2000	   /* between the end of a child's channel and its own */
+#define STOP_MS 60000	   /* it may be in the middle of a flush, and has to clean up */
 #define MESSAGES_A_TURN 64 /* of one child, before others have their turn */
 
 struct tmk_member {
@@ -125,7 +126,7 @@ static void close_channel(struct tmk_crew *c, struct tmk_member *m)
 void tmk_member_stop(struct tmk_member *member)
 {
 	close_channel(member->crew, member);
-	tmk_member_kill_in(member, GRACE_MS);
+	tmk_member_kill_in(member, STOP_MS);
 }
 
 /* At most `most` messages. A child whose channel ended is given a moment to end itself. */

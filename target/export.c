@@ -30,11 +30,12 @@ struct copy {
 	uint8_t *a, *b; /* BLOCK each */
 };
 
-static void progress(struct copy *c, uint64_t bytes)
+static int progress(struct copy *c, uint64_t bytes)
 {
 	c->done += bytes;
 	if (c->wish->progress)
 		c->wish->progress(c->done, c->total, c->wish->context);
+	return c->wish->stop && *c->wish->stop ? -ECANCELED : 0;
 }
 
 /* ---- one disk ---- */
@@ -82,7 +83,8 @@ static int copy_disk(struct copy *c, int from, int to, uint64_t size, struct tmk
 		if (ret)
 			return tmk_error_sys(err, ret, "cannot read the replica at byte %" PRIu64, data);
 		ret = write_sparse(io, to, c->a, length, data);
-		progress(c, data + length - at);
+		if (!ret)
+			ret = progress(c, data + length - at);
 		at = data + length;
 	}
 	if (!ret)
@@ -112,7 +114,8 @@ static int compare_disk(struct copy *c, int from, int to, uint64_t size, struct 
 			return tmk_error_set(
 				err, -EIO, "the copy differs from the replica near byte %" PRIu64 ": memory or a disk is failing",
 				data);
-		progress(c, data + length - at);
+		if (progress(c, data + length - at))
+			return tmk_error_set(err, -ECANCELED, "the export was called off");
 		at = data + length;
 	}
 	return 0;

@@ -3,6 +3,7 @@
 #ifndef TMK_EXPORT_H
 #define TMK_EXPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "applier.h"
@@ -15,6 +16,7 @@ struct tmk_export {
 	const char *to; /* a file if there is one disk or `disk` is given, else a directory: disk-N.raw in it. Must not exist */
 	void (*progress)(uint64_t done, uint64_t total, void *context); /* bytes; may be NULL */
 	void *context;
+	const bool *stop; /* may be NULL; progress() sets it to end the export: -ECANCELED */
 };
 /* -EAGAIN: an interval is being applied right now, try again in a moment. Holds the replica's lock shared for its whole time. A
  * failed export leaves nothing behind at `to`. */

@@ -46,15 +46,31 @@ static void take_durable(struct tmk_holding *h, uint64_t number)
 	tell_durable(h);
 }
 
-static void take_state(struct tmk_holding *h, uint16_t before)
+struct check {
+	const struct tmk_sidecar *at;
+	bool wrong;
+};
+
+static int check_point(const struct tmk_point *p, void *context)
+{
+	struct check *c = context;
+	if (c->at->state == TMK_REPLICA_EMPTY || p->number != c->at->point)
+		c->wrong = true;
+	else if (c->at->state == TMK_REPLICA_POINT && memcmp(p->hash, c->at->applied_hash, sizeof(p->hash)))
+		c->wrong = true;
+	return 0;
+}
+
+/* A point that the replica is not (any more) is not shown: it was given up, or the catalogue was put back. */
+static void check_points(struct tmk_holding *h)
 {
 	struct tmk_error err = {0};
-	if (h->at.state == TMK_REPLICA_EMPTY && before != TMK_REPLICA_EMPTY &&
-	    tmk_catalogue_points_drop(h->all->with.catalogue, h->row.name, &err))
+	struct check check = {.at = &h->at};
+	int bad = tmk_catalogue_points(h->all->with.catalogue, h->row.name, check_point, &check, &err);
+	if (!bad && check.wrong)
+		bad = tmk_catalogue_points_drop(h->all->with.catalogue, h->row.name, &err);
+	if (bad)
 		tmk_log_error("%s: %s", h->row.name, err.text);
-	if (h->session && h->session_receives)
-		tmk_channel_send_number(tmk_member_channel(h->session), TMK_MESSAGE_MOVED, h->at.applied);
-	tell_durable(h);
 }
 
 static int hear_applied(struct tmk_holding *h, struct tmk_reader *r)
@@ -66,9 +82,13 @@ static int hear_applied(struct tmk_holding *h, struct tmk_reader *r)
 	at.until = tmk_get_u64(r);
 	if (!tmk_reader_done(r))
 		return -EBADMSG;
-	uint16_t before = h->at.state;
+	bool moved = at.state != h->at.state || at.point != h->at.point;
 	h->at = at;
-	take_state(h, before);
+	if (moved)
+		check_points(h);
+	if (h->session && h->session_receives)
+		tmk_channel_send_number(tmk_member_channel(h->session), TMK_MESSAGE_MOVED, h->at.applied);
+	tell_durable(h);
 	return 0;
 }
 

@@ -28,6 +28,7 @@ static int done(int channel, int code, const struct tmk_error *err)
 struct progress {
 	int channel;
 	uint64_t last;
+	bool stop; /* the one who asked has left */
 };
 
 static void tell_progress(uint64_t bytes, uint64_t total, void *context)
@@ -40,7 +41,8 @@ static void tell_progress(uint64_t bytes, uint64_t total, void *context)
 	p->last = tmk_now_ms();
 	tmk_put_u64(&w, bytes);
 	tmk_put_u64(&w, total);
-	tmk_channel_send(p->channel, TMK_MESSAGE_PROGRESS, body, w.at, -1);
+	if (tmk_channel_send(p->channel, TMK_MESSAGE_PROGRESS, body, w.at, -1))
+		p->stop = true;
 }
 
 /* The point that `latest` is at this moment. */
@@ -66,6 +68,7 @@ int tmk_job_export_run(int channel, void *context)
 		.to = job->to,
 		.progress = tell_progress,
 		.context = &progress,
+		.stop = &progress.stop,
 	};
 	uint64_t end = tmk_now_ms() + BETWEEN_MS;
 	for (;;) {
@@ -74,6 +77,8 @@ int tmk_job_export_run(int channel, void *context)
 			bad = tmk_export_run(&e, &err);
 		/* An interval is being applied, or was applied between the two looks at the sidecar. */
 		bool moved = bad == -EAGAIN || bad == -EBUSY || (bad == -ENOENT && job->latest && e.point);
+		if (!bad)
+			tmk_channel_send_number(channel, TMK_MESSAGE_EXPORTED, e.point);
 		if (!moved || tmk_now_ms() >= end)
 			return done(channel, bad, &err);
 		nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);

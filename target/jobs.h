@@ -13,7 +13,7 @@
 #include "chunk.h"
 #include "wire.h"
 
-/* Copies the replica out (export.h). */
+/* Copies the replica out (export.h): EXPORTED before DONE. */
 struct tmk_job_export {
 	int dir; /* protections/NAME */
 	uint64_t point;

@@ -55,6 +55,7 @@ static struct tmk_holding *find(const struct tmk_verbs *v, struct tmk_control_ca
 /* ---- points ---- */
 
 struct points {
+	const struct tmk_holding *holding;
 	size_t count;
 	struct tmk_point *list;
 };
@@ -62,7 +63,8 @@ struct points {
 static int add_point(const struct tmk_point *p, void *context)
 {
 	struct points *points = context;
-	if (points->count == POINTS_MOST)
+	/* What the applier has not seen the replica equal since this supervisor started is not shown. */
+	if (points->count == POINTS_MOST || p->number != points->holding->at.point)
 		return 0;
 	struct tmk_point *more = realloc(points->list, (points->count + 1) * sizeof(*more));
 	if (!more)
@@ -72,10 +74,10 @@ static int add_point(const struct tmk_point *p, void *context)
 	return 0;
 }
 
-static int list_points(const struct tmk_verbs *v, const char *name, struct points *out, struct tmk_error *err)
+static int list_points(const struct tmk_verbs *v, const struct tmk_holding *h, struct points *out, struct tmk_error *err)
 {
-	*out = (struct points){0};
-	int bad = tmk_catalogue_points(v->catalogue, name, add_point, out, err);
+	*out = (struct points){.holding = h};
+	int bad = tmk_catalogue_points(v->catalogue, h->row.name, add_point, out, err);
 	if (bad)
 		free(out->list);
 	return bad;
@@ -84,7 +86,7 @@ static int list_points(const struct tmk_verbs *v, const char *name, struct point
 static int show_points(const struct tmk_verbs *v, const struct tmk_holding *h, json_t *list, struct tmk_error *err)
 {
 	struct points found;
-	int bad = list_points(v, h->row.name, &found, err);
+	int bad = list_points(v, h, &found, err);
 	if (bad)
 		return bad;
 	for (size_t i = 0; i < found.count; i++)
@@ -116,7 +118,7 @@ static json_t *show(const struct tmk_verbs *v, const struct tmk_holding *h)
 {
 	struct points found;
 	struct tmk_error err = {0};
-	if (list_points(v, h->row.name, &found, &err)) {
+	if (list_points(v, h, &found, &err)) {
 		tmk_log_error("%s: %s", h->row.name, err.text);
 		return tmk_show_protection(h, NULL);
 	}
@@ -192,6 +194,10 @@ static int job_message(struct tmk_member *member, const struct tmk_message *m, v
 			tmk_member_stop(member);
 		return 0;
 	}
+	if (m->type == TMK_MESSAGE_EXPORTED) {
+		json_object_set_new(w->result, "number", json_integer((json_int_t)tmk_get_u64(&r)));
+		return tmk_reader_done(&r) ? 0 : -EBADMSG;
+	}
 	w->code = -(int)tmk_get_u32(&r);
 	tmk_get_string(&r, w->text, sizeof(w->text));
 	w->done = true;
@@ -261,7 +267,7 @@ static void export(const struct tmk_verbs *v, struct tmk_control_call *call)
 	struct tmk_holding *h = find(v, call, name);
 	if (!h || !check_export(call, h, format, to, disk))
 		return;
-	if (list_points(v, name, &found, &err)) {
+	if (list_points(v, h, &found, &err)) {
 		tmk_control_error(call, &err);
 		return;
 	}
@@ -332,13 +338,14 @@ static void gave_up(struct tmk_holding *h, int code, const char *text, void *con
 }
 
 /* The newest point is the only one: what names another is an error that says so. */
-static bool check_dropped(const struct tmk_verbs *v, struct tmk_control_call *call, const char *name, const char *point)
+static bool check_dropped(const struct tmk_verbs *v, struct tmk_control_call *call, const struct tmk_holding *h,
+			  const char *point)
 {
 	struct points found;
 	struct tmk_error err = {0};
 	if (!point[0])
 		return true;
-	int bad = list_points(v, name, &found, &err);
+	int bad = list_points(v, h, &found, &err);
 	if (!bad) {
 		bad = tmk_pick_point(found.list, found.count, point, &err);
 		free(found.list);
@@ -362,7 +369,7 @@ static void drop(const struct tmk_verbs *v, struct tmk_control_call *call)
 		     "the newest point is the only one: until the next mark there would be none. Say --now if that is meant");
 		return;
 	}
-	if (!tmk_holding_broken(h) && !check_dropped(v, call, name, point))
+	if (!tmk_holding_broken(h) && !check_dropped(v, call, h, point))
 		return;
 	struct waiting *w = wait_for(v, call, name, tmk_holding_broken(h) ? finish_reset : answer);
 	if (!w)

@@ -93,6 +93,12 @@ export_fails "exist" "{\"name\":\"web\",\"to\":\"$W/a\"}"
 export_fails "no protection" "{\"name\":\"wob\",\"to\":\"$W/x\"}"
 [ ! -e "$W/x" ] || fail "a failed export left something"
 
+say "an export that nobody waits for"
+printf '{"verb":"export","args":{"name":"web","to":"%s"}}\n' "$W/left" | socat -t 0 - "UNIX-CONNECT:$W/sock" >/dev/null || true
+no_partial() { ! compgen -G "$W/left.partial*" >/dev/null && [ -z "$(child tidemark-export)" ]; }
+until_ok 20 no_partial || fail "it left something behind"
+[ ! -e "$W/left" ] || cmp "$W/left/disk-0.raw" "$W/a/disk-0.raw" || fail "half an export"
+
 say "what is written and not marked is not in the point"
 cp -a "$W/a" "$W/before"
 good a write 50 flush
