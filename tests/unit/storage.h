@@ -44,10 +44,10 @@ static bool has_attributes(const char *path)
 	return !setxattr(path, "user.tidemark.test", "", 0, 0);
 }
 
-/* On tmpfs if it bears user attributes (Linux 6.6), else where TMPDIR says. */
+/* Where TMPDIR says; else on tmpfs if that bears user attributes (Linux 6.6), else in /tmp. */
 static __attribute__((unused)) void dir_make(struct place_to_be *d)
 {
-	const char *tmp = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", *tried[] = {"/dev/shm", tmp};
+	const char *tried[] = {getenv("TMPDIR") ? getenv("TMPDIR") : "/dev/shm", "/tmp"};
 	char path[300];
 
 	for (int i = 0; i < 2; i++) {
