@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Bit for bit: ext4, XFS and btrfs; pwrite, O_DIRECT, mmap and io_uring; partial blocks; discards and zero-outs; a partition and the whole
 # disk written together. Loads use disjoint ranges.
 # shellcheck source=tests/e2e-lib.bash

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What cannot be proven sends everything again (I1): a tracker that did not run, a disk that was detached and written elsewhere. What cannot
 # be tracked, or is our own, is refused with the reason.
 # shellcheck source=tests/e2e-lib.bash

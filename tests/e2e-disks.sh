@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Two disks in one protection are cut at one instant (I3, R19): a program writes a number to the first disk, then to the second, durably,
 # for ever. In every point the first is the second's number or one more. A filesystem that is only half protected is refused.
 # shellcheck source=tests/e2e-lib.bash

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # First light: a mounted, busy ext4 reaches the target; an app point equals a reference taken at the same cut, bit for bit.
 # shellcheck source=tests/e2e-lib.bash
 . "$(dirname "$0")/e2e-lib.bash"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Who may ship what (I8): changed size, another disk, two live copies of a source, a foreign certificate, used-up and expired tokens,
 # another server's protection, unknown configuration keys. Each: a clear error, nothing lost, nothing crashed.
 # shellcheck source=tests/e2e-lib.bash

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # kill -9 of shipper, receiver, applier and supervisor, and cuts of the connection, at random moments under load: the chain goes on by
 # itself, and the result is the disk, bit for bit (I2, I5, I7, R1-R4). ROUNDS and SEED can be set.
 # shellcheck source=tests/e2e-lib.bash

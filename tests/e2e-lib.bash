@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash disable=SC2119,SC2120
 # For tests of the whole chain: both daemons on loopback, everything private to the test. A test sources this, calls e2e_setup, and
 # everything is gone when it ends, however it ends.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Source and target put back to an older copy of their state while the other went on: recognised, nothing lost, no wrong point (R3, R14).
 # shellcheck source=tests/e2e-lib.bash
 . "$(dirname "$0")/e2e-lib.bash"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # A full target filesystem: the source stays healthy and says what is wrong, nothing is lost, and it goes on when space returns.
 # shellcheck source=tests/e2e-lib.bash
 . "$(dirname "$0")/e2e-lib.bash"

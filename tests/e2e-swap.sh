@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Swap is scratch (R17): it arrives as its header and zeroes, and points are made while it is in use. The loop device's file lies on a
 # real filesystem: swap above tmpfs would swap itself out into itself.
 E2E_DIR=${E2E_SWAP_DIR:-/var/tmp}

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Broken frames, chunks and records, and garbage before TLS and inside it: a clear refusal, nothing of it kept, nothing crashed.
 # shellcheck source=tests/target-lib.bash
 . "$(dirname "$0")/target-lib.bash"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # kill -9 of receiver, applier, supervisor and source at random moments, and a clean stop in mid stream: everything goes on by itself,
 # and the point at the end is bit for bit what the source has. ROUNDS=20.
 # shellcheck source=tests/target-lib.bash

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash disable=SC2119,SC2120
 # For tests of the target's daemon alone: a real one on loopback, with fakesource as its sources. A test sources this and calls
 # target_setup; everything is gone when it ends, however it ends.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The target put back to an older copy: all of it, or one part without the others (R14). It is recognised, nothing is lost, no wrong
 # point is shown, and there is a way out.
 # shellcheck source=tests/target-lib.bash

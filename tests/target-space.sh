@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # A journal at its limit, and a full filesystem: the source is told, nothing is lost, the old point opens, and it goes on when there
 # is room, or when the newest point is given up.
 # shellcheck source=tests/target-lib.bash

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The target's daemon: who may join and ship, equal, ahead and behind, points and exports, what the sandbox holds back.
 # shellcheck source=tests/target-lib.bash
 . "$(dirname "$0")/target-lib.bash"
