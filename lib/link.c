@@ -43,7 +43,7 @@ struct tmk_link {
 	bool established;
 	bool eof; /* of the socket */
 	bool read_wants_write;
-	bool bad_frame; /* that is why it failed */
+	bool bad_frame;	  /* that is why it failed */
 	int socket_error; /* of a write: negative errno */
 	int failed;	  /* what pump returns from now on */
 	struct tmk_error why;
