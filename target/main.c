@@ -90,7 +90,8 @@ static int parse(int argc, char **argv, struct options *o)
 	return bad;
 }
 
-/* Where the running one listens: as told, else as its settings say, else where it does by default. */
+/* Takes the reference to args. Where the running one listens: as told, else as its settings say, else where it does by default.
+ */
 static int ask(const struct options *o, const char *verb, json_t *args, json_t **result, struct tmk_error *err)
 {
 	struct tmk_settings settings = {.control = "/run/tidemark/target.sock"};
@@ -100,8 +101,7 @@ static int ask(const struct options *o, const char *verb, json_t *args, json_t *
 	const char *path = o->control ? o->control : settings.control;
 	if (!bad)
 		bad = tmk_control_ask(path, verb, args, NULL, NULL, result, err);
-	else
-		json_decref(args);
+	json_decref(args);
 	if (bad == -ECONNREFUSED || (bad == -ENOENT && !*err->text))
 		tmk_error_set(err, bad, "no tidemark-target runs behind %s: start it, or name its directory", path);
 	return bad;

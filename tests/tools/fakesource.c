@@ -449,6 +449,7 @@ static void connect_to(const char *host, const char *port)
 		if (tmk_read_file(authority, 8191, &text, &err) || tmk_pki_fingerprint(text, fingerprint, &err) ||
 		    tmk_tls_join(&tls, fingerprint, &err))
 			die("TLS", &err);
+		free(text);
 	} else if (tmk_tls_client(&tls, certificate, key, authority, &err)) {
 		die("TLS", &err);
 	}
