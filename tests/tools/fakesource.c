@@ -156,8 +156,10 @@ static void send_bytes(uint16_t type, const uint8_t *bytes, size_t size)
 		die("cannot send", NULL);
 	struct tmk_error err;
 	int bad = tmk_link_pump(s.link, &err);
-	if (bad && bad != -EPIPE && bad != -ECONNRESET)
-		die("send", &err);
+	if (!bad || bad == -EPIPE || bad == -ECONNRESET)
+		return; /* what the other side said before it left comes first */
+	printf("ended %s\n", err.text);
+	exit(3);
 }
 
 static uint8_t *seal(uint16_t flags, size_t *size)
