@@ -81,8 +81,10 @@ struct tmk_sidecar {
 };
 _Static_assert(sizeof(struct tmk_sidecar) == TMK_SIDECAR_SLOT, "sidecar slot");
 
-/* Extended attribute of a replica file: the sequence of the sidecar that is about to be written, a little-endian u64. A file
- * whose number is neither the sidecar's nor one more was put back without it (R14). Not on block devices. */
+/* Extended attribute of a replica file: the sidecar's sequence while contents are what they were when that was written, one more
+ * from before the first change after it; a little-endian u64. A file whose number is neither the sidecar's nor one more was put
+ * back without it, or the sidecar without the file (R14). For a block device it is on the directory protections/NAME: that finds
+ * a sidecar put back, but not a device. */
 #define TMK_REPLICA_XATTR "user.tidemark.sequence"
 
 #endif
