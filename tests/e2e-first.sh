@@ -13,12 +13,13 @@ source_ protect web "$DISK" >/dev/null
 e2e_wait_copied web
 
 say "a workload runs"
-e2e_background "$BUILD/tests/writer" "$W/mnt/load" --length 16M --block 4096 --seconds 600 --mode pwrite --seed "$E2E_SEED"
+e2e_background "$BUILD/tests/writer" "$W/mnt/load" --length 16M --block 4096 --seconds 6000 --mode pwrite --seed "$E2E_SEED" --pause "$E2E_PAUSE"
 LOAD=$E2E_LAST
 churn() {
 	while [ ! -e "$W/enough" ]; do
 		cp -r "$W/mnt/linux" "$W/mnt/copy"
 		rm -r "$W/mnt/copy"
+		sleep "$((E2E_PAUSE / 2))"
 	done
 }
 e2e_background churn

@@ -5,6 +5,7 @@
 set -euo pipefail
 E2E_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${BUILD:-$E2E_TOP/build}
+E2E_PAUSE=${E2E_PAUSE:-0} # ms between two writes of a load: for machines on which copying is slower than writing
 E2E_SEED=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 RANDOM=$((E2E_SEED % 32768))
 
@@ -151,9 +152,9 @@ source_answers() {
 e2e_status() { { source_ --json status "$1" 2>/dev/null || true; } | jq -r ".protections[] | select(.name == \"$1\") | $2"; }
 e2e_target_status() { { target --json status 2>/dev/null || true; } | jq -r ".protections[] | select(.name == \"$1\") | $2"; }
 
-# e2e_until SECONDS COMMAND...: tries it again and again.
+# e2e_until SECONDS COMMAND...: tries it again and again. On a slow machine E2E_PATIENCE multiplies the seconds.
 e2e_until() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * ${E2E_PATIENCE:-1}))
 	shift
 	while ! "$@"; do
 		[ $SECONDS -lt $end ] || return 1
