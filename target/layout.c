@@ -7,11 +7,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "layout.h"
 #include "util.h"
 
+#define LOCK_MS 3000
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 int tmk_layout_lock(const char *directory, struct tmk_error *err)
@@ -19,7 +21,15 @@ int tmk_layout_lock(const char *directory, struct tmk_error *err)
 	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return tmk_error_sys(err, -errno, "cannot open %s", directory);
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+	/* A supervisor that was killed may have been starting a child, which dies with it in a moment and still holds the lock.
+	 */
+	uint64_t patience = tmk_now_ms() + LOCK_MS;
+	int locked = flock(fd, LOCK_EX | LOCK_NB);
+	while (locked < 0 && errno == EWOULDBLOCK && tmk_now_ms() < patience) {
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+		locked = flock(fd, LOCK_EX | LOCK_NB);
+	}
+	if (locked == 0)
 		return fd;
 	int bad = errno == EWOULDBLOCK ? tmk_error_set(err, -EBUSY, "another tidemark-target runs on %s", directory)
 				       : tmk_error_sys(err, -errno, "cannot lock %s", directory);

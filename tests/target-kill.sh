@@ -53,8 +53,11 @@ grep -c relation "$W/out" | sed 's/^/sessions: /'
 good a mark end
 same web a end
 say "what is durable is applied also without a source, after a kill of everything"
+APPLIER=$(child tidemark-apply)
+kill -STOP "$APPLIER"
 good a write 50 flush
 good a write 5 mark last
+at_point web last && fail "a stopped applier applied"
 target_kill
 target_start
 same web a last

@@ -63,6 +63,11 @@ full() {
 until_ok 60 full || fail "nobody says that the disk is full: $(cat "$W/out")"
 say "said: $(grep -E '^(note 1|refused 8)' "$W/out" | head -n 1)"
 same web before one
+say "what is in the journal can be applied without any more space"
+ask drop '{"name":"web","now":true}' >/dev/null
+DURABLE=$(status web .durable_chunk)
+applied() { [ "$(status web .applied_chunk)" -ge "$DURABLE" ] && is web .reason ""; }
+until_ok 30 applied || fail "the applier has no space: $(status web .)"
 rm "$W/t/ballast"
 good a write 10 mark three
 same web a three

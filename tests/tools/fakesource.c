@@ -191,9 +191,18 @@ static void add_from_disk(uint16_t disk, uint64_t offset, uint32_t length)
 {
 	if (!tmk_builder_fits(s.builder, length))
 		send_chunk(0);
-	void *at = tmk_builder_data(s.builder, disk, offset, length);
-	if (!at || pread(s.disks[disk], at, length, (off_t)offset) != (ssize_t)length)
+	static uint8_t data[BLOCK], zeroes[BLOCK];
+	if (pread(s.disks[disk], data, length, (off_t)offset) != (ssize_t)length)
 		die("cannot read a disk", NULL);
+	if (!memcmp(data, zeroes, length)) {
+		if (tmk_builder_range(s.builder, TMK_ZERO, disk, offset, length))
+			die("a builder without room", NULL);
+		return;
+	}
+	void *at = tmk_builder_data(s.builder, disk, offset, length);
+	if (!at)
+		die("a builder without room", NULL);
+	memcpy(at, data, length);
 }
 
 static void send_dirty(void)
