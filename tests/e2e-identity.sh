@@ -73,7 +73,7 @@ E2E_PIDS+=("$TWO")
 e2e_until 20 test -S "$W/run2/shipper.sock" || fail "the copy does not start"
 fenced() {
 	{ e2e_status web '.state + .reason'; { two --json status web || true; } | jq -r '.protections[0] | .state + .reason'; } |
-		grep -q 'fenced.*another'
+		grep 'fenced.*another' >/dev/null
 }
 e2e_until 60 fenced || fail "two live copies, and none is fenced"
 say "fenced: $(e2e_status web .reason) / $( (two --json status web || true) | jq -r '.protections[0].reason')"
