@@ -114,9 +114,9 @@ static int session(int channel, struct tmk_link *link, const struct tmk_hello *h
 {
 	struct tmk_opening opening;
 	int bad = tmk_opening_journal(channel, m, &opening, err);
-	if (bad)
+	if (bad && bad != -EPIPE) /* without a supervisor there is nothing to say */
 		tmk_receiver_refuse(link, refusal_of(bad), err->text);
-	else
+	else if (!bad)
 		bad = tmk_ingest_run(channel, link, hello, &opening, err);
 	tmk_opening_close(&opening);
 	return bad;
