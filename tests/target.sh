@@ -209,6 +209,26 @@ same other twin b4
 ask delete '{"name":"other","now":true}' >/dev/null
 [ "$(find "$W/t/deleted" -name 'other.*' | wc -l)" -eq 1 ] || fail "deleted too much or not at all"
 
+say "a replica that is a block device; one that is too small"
+mkdir -p "$W/t/devices/blocks"
+truncate -s 4M "$W/block.img"
+LOOP=$(losetup -f --show "$W/block.img")
+LOOPS+=("$LOOP")
+ln -s "$LOOP" "$W/t/devices/blocks/disk-0.raw"
+mkdir "$W/e"
+cp "$W"/b/*.pem "$W"/b/*.key "$W/e/"
+good e --name blocks write 10 mark e1
+same blocks e e1
+[ -L "$W/t/protections/blocks/disk-0.raw" ] || fail "the replica is not on the device"
+cmp "$W/e/disk-0.raw" "$LOOP" || fail "the device is not the point"
+mkdir -p "$W/t/devices/small" "$W/f"
+ln -s "$LOOP" "$W/t/devices/small/disk-0.raw"
+cp "$W"/b/*.pem "$W"/b/*.key "$W/f/"
+refused 13 f --name small --disks 8388608 flush
+says "in use"
+ask delete '{"name":"blocks","now":true}' >/dev/null
+refused 8 f --name small --disks 8388608 flush
+
 say "a revoked certificate"
 source_new d
 good d --name third write 5 mark d1
