@@ -359,10 +359,11 @@ static int is_superseded(struct tmk_holding *h, const uint8_t epoch[TMK_EPOCH_SI
 
 static int refuse_epoch(struct tmk_holding *h, int bad, const struct tmk_error *err)
 {
-	char text[256];
+	char text[512];
 	snprintf(text, sizeof(text),
-		 "another machine continued %s since: if this is the one to go on with, run `tidemark adopt %s` on the target",
-		 h->row.name, h->row.name);
+		 "another machine continued %s since. If this is the one to go on with, stop the other one, `tidemark delete %s "
+		 "--now` on the target, `tidemark unprotect %s` here, and protect it again",
+		 h->row.name, h->row.name, h->row.name);
 	tmk_channel_send_refuse(tmk_member_channel(h->session), TMK_MESSAGE_REFUSE, bad ? TMK_REFUSE_TARGET : TMK_REFUSE_EPOCH,
 				bad ? err->text : text);
 	return 0;

@@ -94,7 +94,7 @@ static bool judge_generation(const struct tmk_hello *h, uint64_t generation, str
 		return true;
 	return refuse(v, TMK_REFUSE_GENERATION, "%s is at generation %llu on the target and at %llu on this source: %s", h->name,
 		      (unsigned long long)generation, (unsigned long long)h->generation,
-		      h->generation < generation ? "it was failed over or adopted since (`tidemark adopt` on the target)"
+		      h->generation < generation ? "it was failed over since, and this server stays fenced"
 						 : "the target was put back to an older state; an operator decides there");
 }
 
@@ -111,8 +111,9 @@ static bool judge_epoch(struct tmk_catalogue *c, const struct tmk_hello *h, cons
 		return true;
 	return refuse(
 		v, TMK_REFUSE_EPOCH,
-		"another machine continued %s since: if this is the one to go on with, run `tidemark adopt %s` on the target",
-		h->name, h->name);
+		"another machine continued %s since. If this is the one to go on with, stop the other one, `tidemark delete %s "
+		"--now` on the target, `tidemark unprotect %s` here, and protect it again",
+		h->name, h->name, h->name);
 }
 
 int tmk_session_agree(const struct tmk_catalogued *row, const struct tmk_sidecar *s, struct tmk_error *err)
