@@ -330,6 +330,15 @@ int tmk_source_set_cookie(struct tmk_source *s, const struct tmk_cookie *cookie,
 
 int tmk_source_bad(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t length, struct tmk_error *err)
 {
+int tmk_source_mark_all(struct tmk_source *s, struct tmk_error *err)
+{
+	int rc = 0;
+
+	for (uint16_t i = 0; i < s->spec.disk_count && !rc; i++)
+		rc = tmk_source_mark(s, i, (struct tmk_extent){0, s->spec.disks[i].size}, err);
+	return rc;
+}
+
 	struct tmk_covered *b = &s->bad[s->bad_count];
 
 	for (size_t i = 0; i < s->bad_count; i++)

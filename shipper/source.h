@@ -58,6 +58,7 @@ int tmk_source_bad(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_
 /* It could be read after all. */
 void tmk_source_good(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t length);
 uint64_t tmk_source_bad_bytes(const struct tmk_source *s);
+int tmk_source_mark_all(struct tmk_source *s, struct tmk_error *err);
 uint64_t tmk_source_size(const struct tmk_source *s); /* bytes of all disks */
 
 #endif

@@ -100,12 +100,14 @@ static int new_epoch(struct tmk_stream *s, struct tmk_error *err)
 	return set_cookie(s, err);
 }
 
-/* Where this source stands, from the tracker: once, after the disks are attached. */
+/* Where this source stands, from the tracker: once, after the disks are attached. Without a cookie HELLO says that it knows of no
+ * chunk, which promises that everything is marked. Only the first disk, which keeps the cookie, is sure to be. */
 static int place(struct tmk_stream *s, struct tmk_error *err)
 {
 	static const uint8_t none[TMK_EPOCH_SIZE];
 	int rc;
 
+	bool known;
 	if (s->placed)
 		return 0;
 	rc = tmk_source_cookie(s->source, &s->acked, err);
@@ -113,7 +115,10 @@ static int place(struct tmk_stream *s, struct tmk_error *err)
 		return rc;
 	s->number = s->acked.number;
 	memcpy(s->hash, s->acked.hash, sizeof(s->hash));
-	if (s->source->fresh || !memcmp(s->acked.epoch, none, sizeof(none)))
+	known = memcmp(s->acked.epoch, none, sizeof(none));
+	if (!known)
+		rc = tmk_source_mark_all(s->source, err);
+	if (!rc && (s->source->fresh || !known))
 		rc = new_epoch(s, err);
 	s->placed = !rc;
 	s->source->fresh = s->source->fresh && rc;

@@ -40,6 +40,30 @@ losetup -d "$DISK"
 e2e_until 20 losetup "$DISK" "$DISK_FILE" || fail "the loop device stays"
 again away
 
+say "one disk of two is unknown to the tracker, and the target was put back to before the first chunk: the other one travels too"
+e2e_disk ONE 16M
+e2e_disk TWO 16M
+e2e_target_stop
+cp -a --sparse=always "$W/target" "$W/kept"
+e2e_target_start
+source_ protect pair "$ONE" "$TWO" >/dev/null
+"$BUILD/tests/writer" "$TWO" --length 4M --block 4096 --count 200 --mode direct --seed 6
+e2e_wait_copied pair
+e2e_mark pair both
+e2e_wait_quiet pair
+e2e_shipper_stop
+losetup -d "$ONE"
+e2e_until 20 losetup "$ONE" "$ONE_FILE" || fail "the loop device stays"
+e2e_target_stop
+rm -rf "$W/target"
+mv "$W/kept" "$W/target"
+e2e_target_start
+e2e_shipper_start
+e2e_wait_copied pair
+e2e_mark pair anew
+e2e_same pair "$ONE_FILE" 0
+e2e_same pair "$TWO_FILE" 1
+
 say "a disk that holds the target's directory on this host is refused: it would feed itself (R31)"
 e2e_disk STATE 64M
 mkfs.ext4 -qF "$STATE"
