@@ -174,7 +174,8 @@ static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err
 		return tmk_error_set(err, -EBADMSG, "the target acked chunk %llu, and the last one sent is %llu",
 				     (unsigned long long)number, (unsigned long long)s->number);
 	while (!rc && (p = tmk_flight_pop(&s->flight, number))) {
-		rc = tmk_source_release(s->source, p->covered, p->covered_count, err);
+/* The cookie first, then the marks: killed in between, this source knows what the target has, and reads it once more. The other
+ * way round it would go on behind a chunk that the target lost, without its marks (I2, R3). */
 		s->acked.number = p->number;
 		memcpy(s->acked.hash, p->hash, sizeof(s->acked.hash));
 		s->state.acked_disk_bytes += p->disk_bytes;
@@ -182,10 +183,13 @@ static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err
 			memcpy(s->marked, p->mark_id, sizeof(s->marked));
 		tmk_packed_free(p);
 	}
-	return rc ? rc : set_cookie(s, err);
+	return rc;
 }
 
 /* ---- resuming ---- */
+		rc = set_cookie(s, err);
+		if (!rc)
+			rc = tmk_source_release(s->source, p->covered, p->covered_count, err);
 
 /* What was made and not acked is void: its blocks are still marked in `taken`, and a new round reads them again. */
 static int start_over(struct tmk_stream *s, const struct tmk_welcome *w, struct tmk_error *err)
