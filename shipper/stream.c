@@ -3,11 +3,13 @@
 #include "stream.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "flight.h"
 #include "link.h"
 #include "log.h"
@@ -125,9 +127,17 @@ static int place(struct tmk_stream *s, struct tmk_error *err)
 	return rc;
 }
 
+/* Host names, paths and serial numbers come from elsewhere and may hold what no string on the wire may. */
+static void put_text(char *out, size_t size, const char *text)
+{
+	snprintf(out, size, "%.*s", (int)size - 1, text);
+	tmk_string_clean(out);
+}
+
 static void fill_hello(const struct tmk_stream *s, struct tmk_hello *h)
 {
 	const struct tmk_source *source = s->source;
+	char host[HOST_NAME_MAX + 1] = "";
 
 	memset(h, 0, sizeof(*h));
 	h->version = TMK_WIRE_VERSION;
@@ -137,15 +147,14 @@ static void fill_hello(const struct tmk_stream *s, struct tmk_hello *h)
 	memcpy(h->epoch, s->acked.epoch, sizeof(h->epoch));
 	h->acked_number = s->acked.number;
 	memcpy(h->acked_hash, s->acked.hash, sizeof(h->acked_hash));
-	if (gethostname(h->host, sizeof(h->host) - 1))
-		snprintf(h->host, sizeof(h->host), "unknown");
+	put_text(h->host, sizeof(h->host), gethostname(host, sizeof(host) - 1) ? "unknown" : host);
 	h->disk_count = source->spec.disk_count;
 	for (uint16_t i = 0; i < h->disk_count; i++) {
 		h->disks[i].size = source->spec.disks[i].size;
 		h->disks[i].block_size = source->block_size[i];
 		h->disks[i].zeroes = source->devices[i].zeroes;
-		snprintf(h->disks[i].name, sizeof(h->disks[i].name), "%.127s", source->spec.disks[i].path);
-		snprintf(h->disks[i].identity, sizeof(h->disks[i].identity), "%s", source->spec.disks[i].identity);
+		put_text(h->disks[i].name, sizeof(h->disks[i].name), source->spec.disks[i].path);
+		put_text(h->disks[i].identity, sizeof(h->disks[i].identity), source->spec.disks[i].identity);
 	}
 }
 
