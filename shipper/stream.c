@@ -281,6 +281,7 @@ static int resume(struct tmk_stream *s, const struct tmk_welcome *w, const atomi
 static int learn_generation(struct tmk_stream *s, uint64_t generation, struct tmk_error *err)
 {
 	struct tmk_spec *spec = &s->source->spec;
+	int rc;
 
 	s->state.generation = generation;
 	if (spec->generation == generation)
@@ -289,8 +290,10 @@ static int learn_generation(struct tmk_stream *s, uint64_t generation, struct tm
 		return tmk_error_set(err, -ESTALE,
 				     "the target is at generation %llu, this source at %llu: it was failed over or adopted",
 				     (unsigned long long)generation, (unsigned long long)spec->generation);
-	spec->generation = generation;
-	return tmk_store_set_generation(s->config->state_dir, spec->name, generation, err);
+	rc = tmk_store_set_generation(s->config->state_dir, spec->name, generation, err);
+	if (!rc)
+		spec->generation = generation;
+	return rc;
 }
 
 static int send_packed(struct tmk_stream *s, const struct tmk_packed *p, struct tmk_error *err)
@@ -411,13 +414,15 @@ static int take_frame(struct tmk_stream *s, const struct tmk_frame *frame, const
 static int keep_alive(struct tmk_stream *s, struct tmk_error *err)
 {
 	uint64_t now = tmk_now_ms();
+	int rc;
 
 	if (now - s->last_heard > SILENT_MS)
 		return tmk_error_set(err, -ETIMEDOUT, "the target said nothing for %d s", SILENT_MS / 1000);
 	if (now - s->last_sent < PING_MS)
 		return 0;
 	s->last_sent = now;
-	return tmk_link_send(s->link, TMK_FRAME_PING, NULL, 0, NULL, 0);
+	rc = tmk_link_send(s->link, TMK_FRAME_PING, NULL, 0, NULL, 0);
+	return rc ? tmk_error_sys(err, rc, "cannot queue a PING") : 0;
 }
 
 static int pump(struct tmk_stream *s, struct tmk_error *err)
