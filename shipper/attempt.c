@@ -318,6 +318,8 @@ int tmk_attempt_copy(struct tmk_attempt *a, struct tmk_reader_ring *reader, bool
 	if (rc || !thawed)
 		return rc;
 	*proven = false;
+	if (!rc && !thawed && *proven)
+		rc = tmk_source_scratch_kept(a->source, proven, why, err);
 	if (thawed == -ETIME || thawed == -ESTALE) {
 		snprintf(why, 256, "%.255s", thaw.text);
 		return 0;

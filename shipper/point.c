@@ -131,6 +131,8 @@ const struct tmk_mark *tmk_point_close_round(struct tmk_point_maker *p, uint64_t
 		return NULL;
 	if (tmk_source_proof(p->parts.source, gap, &proven, why, err))
 		return NULL;
+	if (proven && tmk_source_scratch_kept(p->parts.source, &proven, why, err))
+		return NULL;
 	if (!proven) {
 		p->rounds++;
 		snprintf(p->now.why, sizeof(p->now.why), "while a round was read %s", why);

@@ -129,6 +129,17 @@ static int refresh_scratch(struct tmk_source *s, struct tmk_error *err)
 int tmk_source_take_frozen(struct tmk_source *s, struct tmk_take *out, struct tmk_error *err)
 {
 	struct tmk_tracker *t = tmk_marks_lock(s->marks);
+int tmk_source_scratch_kept(struct tmk_source *s, bool *kept, char *why, struct tmk_error *err)
+{
+	struct tmk_scratch now;
+	int rc = tmk_scratch_find(s->devices, s->spec.disk_count, &now, err);
+
+	*kept = !rc && tmk_scratch_same(&now, &s->scratch);
+	if (!*kept)
+		snprintf(why, 192, "swap was switched on or off");
+	return rc;
+}
+
 	int rc = tmk_tracker_poll(t, err);
 
 	if (!rc)

@@ -54,6 +54,9 @@ int tmk_source_doubt(struct tmk_source *s, const char *reason, struct tmk_error 
 int tmk_source_cookie(struct tmk_source *s, struct tmk_cookie *out, struct tmk_error *err);
 int tmk_source_set_cookie(struct tmk_source *s, const struct tmk_cookie *cookie, struct tmk_error *err);
 /* A block that could not be read, one call each: listed and marked again. -ENOSPC: too many, the disk is failing. */
+/* Scratch is what it was at the last take: what was taken for swap is nobody's data yet. Looks at files: not while filesystems
+ * are frozen, but after the proof. If not, why (192 bytes) says so. */
+int tmk_source_scratch_kept(struct tmk_source *s, bool *kept, char *why, struct tmk_error *err);
 int tmk_source_bad(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t length, struct tmk_error *err);
 /* It could be read after all. */
 void tmk_source_good(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t length);

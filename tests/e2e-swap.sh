@@ -18,7 +18,14 @@ mkfs.ext4 -qF "${DISK}p1"
 mkswap -q -L scratch "${DISK}p2"
 swapon -p 0 "${DISK}p2" || skip "swapon is not allowed here"
 off() { swapoff "${DISK}p2" 2>/dev/null || true; }
-trap 'off; e2e_cleanup' EXIT
+at_exit() {
+	local status=$?
+	set +e
+	off
+	(exit $status)
+	e2e_cleanup
+}
+trap at_exit EXIT
 e2e_mount "${DISK}p1" "$W/mnt"
 e2e_start
 source_ protect web "$DISK" >/dev/null
@@ -36,5 +43,19 @@ say "swap switched off is ordinary space again"
 off
 e2e_umount "$W/mnt"
 e2e_mark web two
+e2e_same web "$DISK_FILE"
+
+say "swap switched off while a round is read: what is written there then is not taken for swap"
+mkswap -q "${DISK}p2"
+swapon -p 0 "${DISK}p2"
+e2e_shipper_stop
+rm -rf "$PINS" # everything is read again
+echo "read-rate = 16M" >>"$W/shipper.conf"
+e2e_shipper_start
+reading() { [ "$(e2e_status web .total_bytes)" -ge $((128 << 20)) ] && e2e_is web .first_copy true; }
+e2e_until 20 reading || fail "no round begins"
+off
+"$BUILD/tests/writer" "${DISK}p2" --offset 4M --length 28M --block 65536 --count 512 --mode direct --seed 9
+e2e_mark web three
 e2e_same web "$DISK_FILE"
 say "done"
