@@ -255,7 +255,8 @@ static __always_inline void fill_event(struct tmk_bpf_event *event, __u32 op, co
 	__builtin_memcpy(event->command, command, sizeof(event->command));
 }
 
-static __noinline int doubt(__u64 list, __u64 flag, __u32 op, const __u8 *command)
+/* `issue`: this is the process that sent it. A completion runs on top of any. */
+static __noinline int doubt(__u64 list, __u64 flag, __u32 op, const __u8 *command, bool issue)
 {
 	for (int i = 0; i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8) {
 		__u32 index = (list & 0xff) - 1;
@@ -263,7 +264,8 @@ static __noinline int doubt(__u64 list, __u64 flag, __u32 op, const __u8 *comman
 
 		if (!slot)
 			continue;
-		fill_event(&slot->event, op, command);
+		if (issue)
+			fill_event(&slot->event, op, command);
 		raise(slot, flag);
 	}
 	return 0;
@@ -314,7 +316,7 @@ static __always_inline bool harmless(struct request *rq, __u32 kind, __u8 *comma
 }
 
 /* A queue without a disk: an admin queue of NVMe, if its controller says so, or nothing that could hold data. */
-static __noinline int look_at_admin(struct request *rq)
+static __noinline int look_at_admin(struct request *rq, bool issue)
 {
 	__u8 command[TMK_BPF_COMMAND] = {};
 	struct nvme_ctrl *ctrl;
@@ -329,7 +331,8 @@ static __noinline int look_at_admin(struct request *rq)
 	c = bpf_map_lookup_elem(&config, &zero);
 	if (!c || (!read_nvme(rq, command) && nvme_admin_harmless(command[0])))
 		return 0;
-	fill_event(&c->admin_event, OP_DRV_OUT, command);
+	if (issue)
+		fill_event(&c->admin_event, OP_DRV_OUT, command);
 	__sync_fetch_and_add(&c->admin, 1);
 	return 0;
 }
@@ -359,7 +362,7 @@ static __noinline int mark_ranges(struct bio *bio, __u64 list)
 
 	bpf_loop(RANGES_MAX, mark_range, &w, 0);
 	if (w.bio)
-		doubt(list, TMK_BPF_RANGES, OP_DISCARD, command);
+		doubt(list, TMK_BPF_RANGES, OP_DISCARD, command, false);
 	return 0;
 }
 
@@ -383,7 +386,7 @@ static __always_inline int look(struct request *rq, __u64 bytes, bool issue)
 	disk = disk_of(rq);
 	if (!disk) {
 		if (op == OP_DRV_IN || op == OP_DRV_OUT)
-			look_at_admin(rq);
+			look_at_admin(rq, issue);
 		return 0;
 	}
 	dev = disk->major << 20 | disk->first_minor;
@@ -413,10 +416,10 @@ static __always_inline int look(struct request *rq, __u64 bytes, bool issue)
 	case OP_DRV_IN:
 	case OP_DRV_OUT:
 		if (!harmless(rq, entry->kind, command))
-			doubt(list, TMK_BPF_PASSTHROUGH, op, command);
+			doubt(list, TMK_BPF_PASSTHROUGH, op, command, issue);
 		return 0;
 	default:
-		doubt(list, TMK_BPF_UNKNOWN_OP, op, command);
+		doubt(list, TMK_BPF_UNKNOWN_OP, op, command, issue);
 		return 0;
 	}
 }
