@@ -176,7 +176,7 @@ int tmk_source_dirty(struct tmk_source *s, uint64_t *now, uint64_t *taken, struc
 {
 	struct tmk_tracker *t = tmk_marks_lock(s->marks);
 	uint64_t blocks;
-	int rc = 0;
+	int rc = tmk_tracker_poll(t, err); /* a disk that is at rest may have become doubtful, too */
 
 	*now = *taken = 0;
 	for (uint16_t i = 0; i < s->spec.disk_count && !rc; i++) {
