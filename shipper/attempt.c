@@ -20,7 +20,8 @@
 struct piece {
 	uint16_t disk;
 	bool scratch;
-	bool got;
+	bool bad; /* known to be unreadable (R30): a point does without it, if it still is */
+	bool got, lost;
 	uint64_t offset, length; /* bytes */
 	uint8_t *data;
 };
@@ -153,13 +154,14 @@ static bool plan_extent(struct tmk_attempt *a, uint16_t disk, struct tmk_extent 
 	while (e.length) {
 		uint64_t part = e.length;
 		bool scratch = tmk_scratch_split(&a->source->scratch, disk, e.offset, &part);
+		bool bad = !scratch && tmk_source_bad_split(a->source, disk, e.offset, &part);
 		struct piece *p = &a->pieces[a->count];
 
 		if (!scratch && part > TMK_READ_MAX)
 			part = TMK_READ_MAX;
 		if (a->count == PIECES || (!scratch && part > a->memory_size - a->memory_used))
 			return false;
-		*p = (struct piece){disk, scratch, scratch, e.offset, part, a->memory + a->memory_used};
+		*p = (struct piece){disk, scratch, bad, scratch, false, e.offset, part, a->memory + a->memory_used};
 		if (!scratch)
 			a->memory_used += part;
 		a->count++;
@@ -231,7 +233,8 @@ static int collect(struct tmk_attempt *a, struct tmk_reader_ring *reader, size_t
 		struct piece *p = find_piece(a, &read);
 
 		memcpy(p->data, read.data, read.length);
-		p->got = !read.unreadable;
+		p->lost = read.unreadable;
+		p->got = !p->lost || p->bad;
 		tmk_reader_put(reader, &read);
 		(*left)--;
 	}
@@ -315,11 +318,11 @@ int tmk_attempt_copy(struct tmk_attempt *a, struct tmk_reader_ring *reader, bool
 	rc = copy_frozen(a, reader, tmk_now_ms() + a->config->freeze_limit, proven, why, err);
 	thawed = tmk_freeze_thaw(a->freeze, &a->frozen_ms, &thaw);
 	tmk_reader_drain(reader);
+	if (!rc && !thawed && *proven)
+		rc = tmk_source_scratch_kept(a->source, proven, why, err);
 	if (rc || !thawed)
 		return rc;
 	*proven = false;
-	if (!rc && !thawed && *proven)
-		rc = tmk_source_scratch_kept(a->source, proven, why, err);
 	if (thawed == -ETIME || thawed == -ESTALE) {
 		snprintf(why, 256, "%.255s", thaw.text);
 		return 0;
@@ -345,8 +348,11 @@ uint64_t tmk_attempt_cut_time(const struct tmk_attempt *a)
 	return a->cut_time;
 }
 
+/* What is lost stays in `taken`, and is tried again by the next round. */
 static bool pack(struct tmk_packer *packer, const struct piece *p)
 {
+	if (p->lost)
+		return true;
 	return p->scratch ? tmk_packer_zero(packer, p->disk, p->offset, p->length)
 			  : tmk_packer_add(packer, p->disk, p->offset, p->data, (uint32_t)p->length);
 }

@@ -7,8 +7,7 @@
 
 #define TRIES_MAX 16
 
-/* Errors that a smaller read may not have; all others are the device's or ours, and hit every part of it. */
-static bool of_the_medium(int error)
+bool tmk_parts_medium(int error)
 {
 	return error == -EIO || error == -ENODATA || error == -EILSEQ || error == -EREMOTEIO || error == -ETIMEDOUT;
 }
@@ -52,7 +51,7 @@ static void failed(struct tmk_parts *p, struct tmk_part *part, int error, uint8_
 {
 	if (!last && passing(error) && p->tries < TRIES_MAX)
 		p->tries++;
-	else if (!last && of_the_medium(error) && part->length > sector && p->count < TMK_PARTS_MAX)
+	else if (!last && tmk_parts_medium(error) && part->length > sector && p->count < TMK_PARTS_MAX)
 		halve(p, part, sector);
 	else
 		give_up(p, part, error, data);

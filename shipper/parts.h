@@ -29,4 +29,7 @@ const struct tmk_part *tmk_parts_top(const struct tmk_parts *p);
 /* result: bytes that were read of the part on top, or -errno. data: the buffer of the whole read. last: try nothing again. */
 void tmk_parts_finish(struct tmk_parts *p, int result, uint8_t *data, uint32_t sector, bool last);
 
+/* An error of the medium: a smaller read may not have it. All others are the device's or ours, and hit every part of it. */
+bool tmk_parts_medium(int error);
+
 #endif

@@ -297,6 +297,20 @@ void tmk_point_reset(struct tmk_point_maker *p)
 	p->stage = TMK_POINT_ASKED;
 }
 
+void tmk_point_fail(struct tmk_point_maker *p, int rc, const char *why)
+{
+	if (p->stage == TMK_POINT_SENT && tmk_stream_marked(p->parts.stream, p->now.wish.id))
+		end(p, 0, "");
+	else if (p->stage != TMK_POINT_NONE && p->stage != TMK_POINT_SENT)
+		end(p, rc, why);
+}
+
+/* Not for as long as a disk is busy and may not be frozen: that would send its hot blocks fifty times a second. */
+bool tmk_point_hurried(const struct tmk_point_maker *p)
+{
+	return p->stage == TMK_POINT_SETTLING || (p->stage == TMK_POINT_ASKED && p->rounds <= QUIET_ROUNDS);
+}
+
 int tmk_point_fd(const struct tmk_point_maker *p)
 {
 	return p->attempt ? tmk_attempt_sync_fd(p->attempt) : -1;

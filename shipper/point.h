@@ -64,6 +64,11 @@ const struct tmk_mark *tmk_point_close_round(struct tmk_point_maker *p, uint64_t
 void tmk_point_step(struct tmk_point_maker *p, bool resting);
 /* The session's window was dropped: what was sent of a point is void. */
 void tmk_point_reset(struct tmk_point_maker *p);
+/* Nothing goes on here for a while (a fault, a pause): gives up what is under way, so that nobody waits for it and no application
+ * stays stopped. A mark that is sent already still counts when it is acked. */
+void tmk_point_fail(struct tmk_point_maker *p, int rc, const char *why);
+/* Rounds are to follow each other closely now. */
+bool tmk_point_hurried(const struct tmk_point_maker *p);
 int tmk_point_fd(const struct tmk_point_maker *p); /* for poll(2), or -1 */
 
 #endif

@@ -32,6 +32,7 @@
 #define BAD_MS 600000  /* until blocks that could not be read are tried again (R30) */
 #define WISH_MS 120000 /* a point that is wished for is given up if it cannot even be begun by then */
 #define SNAPSHOT_MS 200
+#define STEADY_MS 10000 /* a session that lasted so long, or had a chunk acked, was not in vain */
 #define OUTCOMES 16
 
 struct tmk_work {
@@ -43,10 +44,13 @@ struct tmk_work {
 	struct tmk_point_maker *point;
 	bool first_copy; /* no round has ended yet since everything was marked and no point known */
 	bool round_read; /* a round was read to its end since the session's start: points may be asked for */
+	bool rested;	 /* resting(), when last looked at */
 	uint64_t resets; /* of the stream, as last seen */
 	uint64_t connect_at, backoff;
+	uint64_t connected_at, connected_acked; /* the session's start, and the last acked chunk then */
 	uint64_t fault_until, round_at, bad_at, point_at, app_at, snapshot_at;
-	uint64_t rate_bytes, rate_at; /* acked bytes when the rate was last computed */
+	uint64_t dirty_at, trackers_at; /* when to count again */
+	uint64_t rate_bytes, rate_at;	/* acked bytes when the rate was last computed */
 	char fault[512];
 	char point_failed[512];
 	uint64_t point_gap; /* gap count of the newest point: a doubt that is older is over */
@@ -159,6 +163,16 @@ static int attach(struct tmk_protection *p, struct tmk_error *err)
 	return rc;
 }
 
+/* A disk that was away and is back needs a new descriptor. What fails here fails again in the next round, which says so. */
+static void reopen_disks(struct tmk_protection *p)
+{
+	struct tmk_error err;
+
+	for (uint16_t i = 0; i < p->spec.disk_count; i++)
+		if (tmk_reader_reopen(p->work.reader, i, p->work.source.devices[i].path, &err))
+			tmk_log_debug("%s: %s", p->spec.name, err.text);
+}
+
 static void fault(struct tmk_protection *p, const struct tmk_error *err)
 {
 	struct tmk_work *w = &p->work;
@@ -169,7 +183,8 @@ static void fault(struct tmk_protection *p, const struct tmk_error *err)
 	w->fault_until = tmk_now_ms() + FAULT_MS;
 	if (w->round) {
 		tmk_round_abort(w->round);
-		tmk_point_reset(w->point);
+		tmk_point_fail(w->point, err->code, w->fault);
+		reopen_disks(p);
 	}
 }
 
@@ -185,25 +200,43 @@ static bool is_paused(struct tmk_protection *p)
 	return paused;
 }
 
+static void put_off(struct tmk_protection *p, uint64_t first)
+{
+	struct tmk_work *w = &p->work;
+
+	w->backoff = tmk_stream_state(w->stream)->refused ? p->config->backoff_most : w->backoff ? w->backoff * 2 : first;
+	if (w->backoff > p->config->backoff_most)
+		w->backoff = p->config->backoff_most;
+	w->connect_at = tmk_now_ms() + w->backoff;
+}
+
 static void connect_now(struct tmk_protection *p)
 {
 	struct tmk_work *w = &p->work;
-	const struct tmk_stream_state *s = tmk_stream_state(w->stream);
 	struct tmk_error err;
 
 	if (!tmk_stream_connect(w->stream, &p->stop, &err)) {
 		tmk_log_info("%s: connected", p->spec.name);
-		w->backoff = 0;
+		w->connected_at = tmk_now_ms();
+		w->connected_acked = tmk_stream_state(w->stream)->acked;
 		return;
 	}
 	if (p->stop)
 		return;
 	if (!w->backoff)
 		tmk_log_warning("%s: %s", p->spec.name, err.text);
-	w->backoff = s->refused ? p->config->backoff_most : w->backoff ? w->backoff * 2 : 500;
-	if (w->backoff > p->config->backoff_most)
-		w->backoff = p->config->backoff_most;
-	w->connect_at = tmk_now_ms() + w->backoff;
+	put_off(p, 500);
+}
+
+/* A target that takes the session and ends it at once is not asked for ever in quick succession: each time is logged. */
+static void lost(struct tmk_protection *p, const struct tmk_error *err)
+{
+	struct tmk_work *w = &p->work;
+
+	tmk_log_warning("%s: %s", p->spec.name, err->text);
+	if (tmk_stream_state(w->stream)->acked != w->connected_acked || tmk_now_ms() - w->connected_at >= STEADY_MS)
+		w->backoff = 0;
+	put_off(p, 200);
 }
 
 /* The window was dropped: a round or point that is half sent is void. */
@@ -228,10 +261,8 @@ static void pump(struct tmk_protection *p)
 
 	if (!s->connected && tmk_now_ms() >= w->connect_at)
 		connect_now(p);
-	if (s->connected && tmk_stream_pump(w->stream, &err)) {
-		tmk_log_warning("%s: %s", p->spec.name, err.text);
-		w->connect_at = tmk_now_ms() + (s->refused ? p->config->backoff_most : 200);
-	}
+	if (s->connected && tmk_stream_pump(w->stream, &err))
+		lost(p, &err);
 	follow_resets(w);
 }
 
@@ -244,15 +275,18 @@ static bool round_due(struct tmk_protection *p)
 {
 	struct tmk_work *w = &p->work;
 	enum tmk_point_stage stage = tmk_point_stage(w->point);
-	uint64_t now = tmk_now_ms(), bad = tmk_source_bad_bytes(&w->source);
+	uint64_t now = tmk_now_ms(), bad = tmk_source_bad_bytes(&w->source, true);
+	uint64_t due = w->round_at + (tmk_point_hurried(w->point) ? BUSY_MS : ROUND_MS);
 
 	if (!resting(w) || stage == TMK_POINT_SHIPPING || !tmk_stream_state(w->stream)->connected)
 		return false;
-	if (stage == TMK_POINT_ASKED || !w->round_read)
+	if (!w->round_read)
 		return now >= w->round_at + BUSY_MS;
+	if (stage == TMK_POINT_ASKED)
+		return now >= due;
 	if (bad && now >= w->bad_at)
 		return true;
-	return w->dirty + w->taken > bad && now >= w->round_at + (stage == TMK_POINT_SETTLING ? BUSY_MS : ROUND_MS);
+	return w->dirty + w->taken > bad && now >= due;
 }
 
 static int read_rounds(struct tmk_protection *p, struct tmk_error *err)
@@ -295,6 +329,24 @@ static void wish_now(struct tmk_protection *p)
 		tmk_point_ask(w->point, &wish);
 }
 
+/* Counting looks at every bit of the maps, which may be hundreds of MiB: at most a twentieth of the time goes into it. */
+static uint64_t next_count(uint64_t began)
+{
+	uint64_t now = tmk_now_ms();
+
+	return now + SNAPSHOT_MS + 20 * (now - began);
+}
+
+static int count_dirty(struct tmk_work *w, struct tmk_error *err)
+{
+	uint64_t now = tmk_now_ms();
+	int rc = now < w->dirty_at ? 0 : tmk_source_dirty(&w->source, &w->dirty, &w->taken, err);
+
+	if (now >= w->dirty_at)
+		w->dirty_at = next_count(now);
+	return rc;
+}
+
 static int work_on(struct tmk_protection *p, struct tmk_error *err)
 {
 	struct tmk_work *w = &p->work;
@@ -314,7 +366,10 @@ static int work_on(struct tmk_protection *p, struct tmk_error *err)
 		w->first_copy = false;
 	wish_now(p);
 	tmk_point_step(w->point, resting(w));
-	return tmk_source_dirty(&w->source, &w->dirty, &w->taken, err);
+	if (resting(w) && !w->rested)
+		w->dirty_at = 0;
+	w->rested = resting(w);
+	return count_dirty(w, err);
 }
 
 static void turn(struct tmk_protection *p)
@@ -332,6 +387,9 @@ static void turn(struct tmk_protection *p)
 	if (is_paused(p)) {
 		if (tmk_stream_state(w->stream)->connected)
 			tmk_stream_disconnect(w->stream);
+		tmk_point_fail(w->point, -ECANCELED, "the protection was paused");
+		if (count_dirty(w, &err))
+			fault(p, &err);
 		return;
 	}
 	pump(p);
@@ -357,14 +415,18 @@ static void compute_rate(struct tmk_work *w, uint64_t now, uint64_t *rate)
 static void snapshot_trackers(struct tmk_protection *p)
 {
 	struct tmk_work *w = &p->work;
-	struct tmk_tracker *t = tmk_marks_lock(w->source.marks);
-	uint64_t gap = 0;
+	uint64_t gap = 0, began = tmk_now_ms();
+	struct tmk_tracker *t;
 
+	if (began < w->trackers_at)
+		return;
+	t = tmk_marks_lock(w->source.marks);
 	for (uint16_t i = 0; i < p->spec.disk_count; i++) {
 		tmk_tracker_status(t, w->source.slots[i], &p->status.trackers[i], NULL);
 		gap += p->status.trackers[i].gap;
 	}
 	tmk_marks_unlock(w->source.marks);
+	w->trackers_at = next_count(began);
 	for (uint16_t i = 0; i < p->spec.disk_count && gap == w->point_gap; i++)
 		p->status.trackers[i].reason[0] = '\0';
 }
@@ -394,7 +456,7 @@ static void snapshot_stream(struct tmk_protection *p, uint64_t now)
 	st->sent_wire_bytes = s->sent_wire_bytes;
 	st->acked_chunk = s->acked;
 	st->generation = s->generation ? s->generation : w->source.spec.generation;
-	st->bad_bytes = tmk_source_bad_bytes(&w->source);
+	st->bad_bytes = tmk_source_bad_bytes(&w->source, false);
 	st->first_copy = w->first_copy;
 	snprintf(st->note, sizeof(st->note), "%s", s->connected ? s->reason : "");
 	compute_rate(w, now, &st->rate);
@@ -444,11 +506,13 @@ static void expire_wish(struct tmk_protection *p)
 /* How long nothing but the descriptors can bring news, in ms. */
 static int patience(const struct tmk_work *w)
 {
+	enum tmk_point_stage stage;
 	int delay;
 
 	if (!w->stream || tmk_now_ms() < w->fault_until)
 		return SNAPSHOT_MS;
-	if (tmk_point_stage(w->point) != TMK_POINT_NONE)
+	stage = tmk_point_stage(w->point);
+	if (stage != TMK_POINT_NONE && stage != TMK_POINT_SENT)
 		return BUSY_MS;
 	delay = tmk_reader_delay(w->reader);
 	return delay >= 0 && delay < SNAPSHOT_MS ? delay + 1 : SNAPSHOT_MS;

@@ -193,6 +193,25 @@ int tmk_reader_add(struct tmk_reader_ring *r, const char *path, uint32_t sector,
 	return 0;
 }
 
+int tmk_reader_reopen(struct tmk_reader_ring *r, uint16_t disk, const char *path, struct tmk_error *err)
+{
+	int fd, ret;
+
+	if (disk >= r->disk_count || r->busy)
+		return tmk_error_set(err, -EBUSY, "disk %u cannot be opened again now", disk);
+	fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd < 0)
+		return tmk_error_sys(err, -errno, "cannot open %s for direct reads", path);
+	ret = io_uring_register_files_update(&r->ring, disk, &fd, 1);
+	if (ret != 1) {
+		close(fd);
+		return tmk_error_sys(err, ret < 0 ? ret : -EIO, "cannot hand %s to io_uring", path);
+	}
+	close(r->files[disk]);
+	r->files[disk] = fd;
+	return 0;
+}
+
 void tmk_reader_set_rate(struct tmk_reader_ring *r, uint64_t rate)
 {
 	tmk_rate_set(&r->rate, rate, now_ns());

@@ -31,6 +31,8 @@ int tmk_reader_open(struct tmk_reader_ring **out, unsigned depth, uint64_t rate,
 void tmk_reader_close(struct tmk_reader_ring *r);
 /* Adds a disk, in the order of their numbers from 0. path: device node; opened O_RDONLY|O_DIRECT. */
 int tmk_reader_add(struct tmk_reader_ring *r, const char *path, uint32_t sector, struct tmk_error *err);
+/* Opens the disk again: a device that was away is another one to its old descriptor. Only while no read is under way. */
+int tmk_reader_reopen(struct tmk_reader_ring *r, uint16_t disk, const char *path, struct tmk_error *err);
 void tmk_reader_set_rate(struct tmk_reader_ring *r, uint64_t rate);
 /* Starts one read. -EAGAIN: all buffers are in use, or the rate says wait. hurry: no rate limit, ordinary I/O priority (while
  * filesystems are frozen). */

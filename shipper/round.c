@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "parts.h"
 
 #define BATCH 256  /* extents of the plan held at a time */
 #define AGAIN 4096 /* blocks of failed reads: 64 buffers of 64 blocks */
@@ -15,6 +18,7 @@ struct tmk_round {
 	struct tmk_packer *packer;
 	enum tmk_round_state state;
 	struct tmk_take take;
+	uint64_t resets; /* of the stream, at the take */
 	uint64_t done;
 	/* the plan: extents of disk `disk` from `from` on; of the batch, `next` is what comes next */
 	uint16_t disk;
@@ -57,6 +61,7 @@ int tmk_round_begin(struct tmk_round *r, struct tmk_error *err)
 
 	if (rc)
 		return rc;
+	r->resets = tmk_stream_state(r->stream)->resets;
 	r->disk = 0;
 	r->from = r->count = r->next = r->done = r->again_count = 0;
 	tmk_packer_reset(r->packer);
@@ -163,18 +168,22 @@ static int submit(struct tmk_round *r, struct tmk_error *err)
 
 /* ---- pack ---- */
 
-/* A read that failed in part is done again block by block, so that what can be read is; a block that cannot is listed (R30). */
+/* A read that failed in part is done again block by block, so that what can be read is; a block that cannot is listed (R30). What
+ * is no fault of the medium (no memory, a device that is gone) must not pass for an unreadable block: points do without those. */
 static int take_failed(struct tmk_round *r, const struct tmk_read *read, struct tmk_error *err)
 {
 	uint32_t block = r->source->block_size[read->disk];
 
+	if (!tmk_parts_medium(read->error))
+		return tmk_error_set(err, -EIO, "cannot read %s at byte %llu: %s", r->source->spec.disks[read->disk].path,
+				     (unsigned long long)read->offset, strerror(-read->error));
 	if (read->length <= block) {
 		struct tmk_covered c = {read->disk, read->offset, read->length};
 		int rc = tmk_source_bad(r->source, read->disk, read->offset, read->length, err);
 
 		return rc ? rc : tmk_source_release(r->source, &c, 1, err);
 	}
-	if (r->again_count + read->length / block >= AGAIN)
+	if (r->again_count + (read->length + block - 1) / block > AGAIN)
 		return tmk_error_set(err, -EIO, "more reads fail than can be under way");
 	for (uint32_t at = 0; at < read->length; at += block) {
 		uint32_t length = read->length - at < block ? read->length - at : block;
@@ -221,8 +230,12 @@ int tmk_round_step(struct tmk_round *r, struct tmk_error *err)
 {
 	int rc;
 
-	if (r->state == TMK_ROUND_DRAINING && tmk_stream_drained(r->stream))
+	if (r->state == TMK_ROUND_DRAINING && tmk_stream_drained(r->stream)) {
 		r->state = TMK_ROUND_IDLE;
+		/* by acks, and nothing was taken since: all that is in `taken` was read */
+		if (r->resets == tmk_stream_state(r->stream)->resets)
+			return tmk_source_release_rest(r->source, err);
+	}
 	if (r->state != TMK_ROUND_READING)
 		return 0;
 	rc = pack(r, err);

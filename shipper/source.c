@@ -9,6 +9,9 @@
 #include "log.h"
 #include "util.h"
 
+#define SURE_MS 10000	/* a read error that lasts so long is the medium's */
+#define BLOCK_MIN 4096u /* reads and scratch never divide a block of this size */
+
 void tmk_source_init(struct tmk_source *s, struct tmk_marks *marks, const struct tmk_spec *spec)
 {
 	memset(s, 0, sizeof(*s));
@@ -80,6 +83,7 @@ int tmk_source_attach(struct tmk_source *s, struct tmk_error *err)
 		if (rc)
 			break;
 		s->slots[i] = a.slot;
+		s->held = i >= s->held ? i + 1 : s->held;
 		s->block_size[i] = a.block_size;
 		s->fresh |= a.fresh;
 	}
@@ -95,10 +99,8 @@ void tmk_source_detach(struct tmk_source *s)
 {
 	struct tmk_tracker *t;
 
-	if (!s->attached)
-		return;
 	t = tmk_marks_lock(s->marks);
-	for (uint16_t i = 0; i < s->spec.disk_count; i++) {
+	for (uint16_t i = 0; i < s->held; i++) {
 		struct tmk_error err;
 
 		if (tmk_tracker_detach(t, s->slots[i], &err))
@@ -106,6 +108,7 @@ void tmk_source_detach(struct tmk_source *s)
 	}
 	tmk_marks_unlock(s->marks);
 	s->attached = false;
+	s->held = 0;
 }
 
 /* Swap that was switched off is ordinary space again: its contents on the target are zeroes, so it is copied. */
@@ -126,9 +129,6 @@ static int refresh_scratch(struct tmk_source *s, struct tmk_error *err)
 	return rc;
 }
 
-int tmk_source_take_frozen(struct tmk_source *s, struct tmk_take *out, struct tmk_error *err)
-{
-	struct tmk_tracker *t = tmk_marks_lock(s->marks);
 int tmk_source_scratch_kept(struct tmk_source *s, bool *kept, char *why, struct tmk_error *err)
 {
 	struct tmk_scratch now;
@@ -140,6 +140,9 @@ int tmk_source_scratch_kept(struct tmk_source *s, bool *kept, char *why, struct 
 	return rc;
 }
 
+int tmk_source_take_frozen(struct tmk_source *s, struct tmk_take *out, struct tmk_error *err)
+{
+	struct tmk_tracker *t = tmk_marks_lock(s->marks);
 	int rc = tmk_tracker_poll(t, err);
 
 	if (!rc)
@@ -204,6 +207,24 @@ int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, 
 	return rc;
 }
 
+int tmk_source_release_rest(struct tmk_source *s, struct tmk_error *err)
+{
+	struct tmk_extent e[64];
+	size_t count;
+	int rc = 0;
+
+	for (uint16_t disk = 0; disk < s->spec.disk_count && !rc; disk++) {
+		if (s->block_size[disk] <= BLOCK_MIN)
+			continue;
+		do {
+			rc = tmk_source_extents(s, TMK_TAKEN, disk, 0, e, 64, &count, err);
+			for (size_t i = 0; i < count && !rc; i++)
+				rc = tmk_source_release(s, &(struct tmk_covered){disk, e[i].offset, e[i].length}, 1, err);
+		} while (count && !rc);
+	}
+	return rc;
+}
+
 static void tell_writer(struct tmk_source *s, uint16_t disk, const struct tmk_extent *e, char why[192])
 {
 	struct tmk_tracker *t = tmk_marks_lock(s->marks);
@@ -217,15 +238,13 @@ static void tell_writer(struct tmk_source *s, uint16_t disk, const struct tmk_ex
 	tmk_marks_unlock(s->marks);
 }
 
-/* The part of [offset, offset + *length) at its start that is all on the list of bad blocks, or all not: as tmk_scratch_split().
- */
-static bool bad_split(const struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t *length)
+bool tmk_source_bad_split(const struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t *length)
 {
 	for (size_t i = 0; i < s->bad_count; i++) {
-		const struct tmk_covered *b = &s->bad[i];
+		const struct tmk_covered *b = &s->bad[i].at;
 		uint64_t end = b->offset + b->length;
 
-		if (b->disk != disk || end <= offset || b->offset >= offset + *length)
+		if (!s->bad[i].sure || b->disk != disk || end <= offset || b->offset >= offset + *length)
 			continue;
 		if (b->offset <= offset) {
 			if (end - offset < *length)
@@ -256,7 +275,8 @@ static int first_dirty(struct tmk_source *s, uint16_t disk, struct tmk_extent *o
 			while (at < end) {
 				uint64_t part = end - at;
 
-				if (!tmk_scratch_split(&s->scratch, disk, at, &part) && !bad_split(s, disk, at, &part)) {
+				if (!tmk_scratch_split(&s->scratch, disk, at, &part) &&
+				    !tmk_source_bad_split(s, disk, at, &part)) {
 					*out = (struct tmk_extent){at, part};
 					return 0;
 				}
@@ -310,6 +330,15 @@ int tmk_source_mark(struct tmk_source *s, uint16_t disk, struct tmk_extent exten
 	return rc;
 }
 
+int tmk_source_mark_all(struct tmk_source *s, struct tmk_error *err)
+{
+	int rc = 0;
+
+	for (uint16_t i = 0; i < s->spec.disk_count && !rc; i++)
+		rc = tmk_source_mark(s, i, (struct tmk_extent){0, s->spec.disks[i].size}, err);
+	return rc;
+}
+
 int tmk_source_doubt(struct tmk_source *s, const char *reason, struct tmk_error *err)
 {
 	struct tmk_tracker *t = tmk_marks_lock(s->marks);
@@ -341,25 +370,20 @@ int tmk_source_set_cookie(struct tmk_source *s, const struct tmk_cookie *cookie,
 
 int tmk_source_bad(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t length, struct tmk_error *err)
 {
-int tmk_source_mark_all(struct tmk_source *s, struct tmk_error *err)
-{
-	int rc = 0;
+	uint64_t now = tmk_now_ms();
 
-	for (uint16_t i = 0; i < s->spec.disk_count && !rc; i++)
-		rc = tmk_source_mark(s, i, (struct tmk_extent){0, s->spec.disks[i].size}, err);
-	return rc;
-}
+	for (size_t i = 0; i < s->bad_count; i++) {
+		struct tmk_bad *b = &s->bad[i];
 
-	struct tmk_covered *b = &s->bad[s->bad_count];
-
-	for (size_t i = 0; i < s->bad_count; i++)
-		if (s->bad[i].disk == disk && s->bad[i].offset == offset)
-			return tmk_source_mark(s, disk, (struct tmk_extent){offset, length}, err);
+		if (b->at.disk != disk || b->at.offset != offset)
+			continue;
+		b->sure |= now - b->since >= SURE_MS;
+		return tmk_source_mark(s, disk, (struct tmk_extent){offset, length}, err);
+	}
 	if (s->bad_count == TMK_BAD_MAX)
 		return tmk_error_set(err, -EIO, "%s: more than %d blocks cannot be read; the disk is failing",
 				     s->spec.disks[disk].path, TMK_BAD_MAX);
-	*b = (struct tmk_covered){disk, offset, length};
-	s->bad_count++;
+	s->bad[s->bad_count++] = (struct tmk_bad){.at = {disk, offset, length}, .since = now};
 	tmk_log_warning(
 		"%s: %llu bytes at byte %llu cannot be read; the replica lacks them until they can be, or are written again",
 		s->spec.disks[disk].path, (unsigned long long)length, (unsigned long long)offset);
@@ -369,7 +393,7 @@ int tmk_source_mark_all(struct tmk_source *s, struct tmk_error *err)
 void tmk_source_good(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t length)
 {
 	for (size_t i = 0; i < s->bad_count;) {
-		const struct tmk_covered *b = &s->bad[i];
+		const struct tmk_covered *b = &s->bad[i].at;
 
 		if (b->disk == disk && b->offset >= offset && b->offset < offset + length)
 			s->bad[i] = s->bad[--s->bad_count];
@@ -378,12 +402,12 @@ void tmk_source_good(struct tmk_source *s, uint16_t disk, uint64_t offset, uint6
 	}
 }
 
-uint64_t tmk_source_bad_bytes(const struct tmk_source *s)
+uint64_t tmk_source_bad_bytes(const struct tmk_source *s, bool sure)
 {
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < s->bad_count; i++)
-		bytes += s->bad[i].length;
+		bytes += !sure || s->bad[i].sure ? s->bad[i].at.length : 0;
 	return bytes;
 }
 

@@ -21,15 +21,20 @@ struct tmk_source {
 	struct tmk_marks *marks;
 	struct tmk_spec spec;
 	bool attached;
-	bool fresh; /* a disk came fresh at the last attach: a new epoch is due */
+	uint16_t held; /* so many of the first disks have a slot in the tracker */
+	bool fresh;    /* a disk came fresh at the last attach: a new epoch is due */
 	struct tmk_device devices[TMK_DISKS_MAX];
 	int slots[TMK_DISKS_MAX];
 	uint32_t block_size[TMK_DISKS_MAX]; /* bytes */
 	struct tmk_scratch scratch;
-	/* Blocks that could not be read (R30): marked in `now` for as long as they are here, tried again now and then, and no
-	 * hindrance to a point, whose status counts them. */
+	/* Blocks that could not be read (R30): marked in `now` for as long as they are here. One that fails again seconds later
+	 * is sure: tried again now and then only, and no hindrance to a point; the status counts it. */
 	size_t bad_count;
-	struct tmk_covered bad[TMK_BAD_MAX];
+	struct tmk_bad {
+		struct tmk_covered at;
+		uint64_t since; /* ms */
+		bool sure;
+	} bad[TMK_BAD_MAX];
 };
 
 void tmk_source_init(struct tmk_source *s, struct tmk_marks *marks, const struct tmk_spec *spec);
@@ -49,19 +54,24 @@ int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, 
 /* The proof (R17): nothing outside scratch was written since the take that had this gap count, and no event was missed. If not,
  * why (192 bytes) says who wrote. */
 int tmk_source_proof(struct tmk_source *s, uint64_t gap, bool *proven, char why[192], struct tmk_error *err);
+/* Scratch is what it was at the last take: what was taken for swap is nobody's data yet. Looks at files: not while filesystems
+ * are frozen, but after the proof. If not, why (192 bytes) says so. */
+int tmk_source_scratch_kept(struct tmk_source *s, bool *kept, char *why, struct tmk_error *err);
 int tmk_source_mark(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, struct tmk_error *err);
+int tmk_source_mark_all(struct tmk_source *s, struct tmk_error *err);
 int tmk_source_doubt(struct tmk_source *s, const char *reason, struct tmk_error *err);
 int tmk_source_cookie(struct tmk_source *s, struct tmk_cookie *out, struct tmk_error *err);
 int tmk_source_set_cookie(struct tmk_source *s, const struct tmk_cookie *cookie, struct tmk_error *err);
 /* A block that could not be read, one call each: listed and marked again. -ENOSPC: too many, the disk is failing. */
-/* Scratch is what it was at the last take: what was taken for swap is nobody's data yet. Looks at files: not while filesystems
- * are frozen, but after the proof. If not, why (192 bytes) says so. */
-int tmk_source_scratch_kept(struct tmk_source *s, bool *kept, char *why, struct tmk_error *err);
 int tmk_source_bad(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t length, struct tmk_error *err);
 /* It could be read after all. */
 void tmk_source_good(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t length);
-uint64_t tmk_source_bad_bytes(const struct tmk_source *s);
-int tmk_source_mark_all(struct tmk_source *s, struct tmk_error *err);
+/* The part of [offset, offset + *length) at its start that is all surely bad, or all not: as tmk_scratch_split(). */
+bool tmk_source_bad_split(const struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t *length);
+uint64_t tmk_source_bad_bytes(const struct tmk_source *s, bool sure); /* sure: of those that are */
+/* All that was taken has been read and acked: clears what acks did not, because a block came in parts that no chunk held
+ * together. */
+int tmk_source_release_rest(struct tmk_source *s, struct tmk_error *err);
 uint64_t tmk_source_size(const struct tmk_source *s); /* bytes of all disks */
 
 #endif

@@ -107,9 +107,9 @@ static int new_epoch(struct tmk_stream *s, struct tmk_error *err)
 static int place(struct tmk_stream *s, struct tmk_error *err)
 {
 	static const uint8_t none[TMK_EPOCH_SIZE];
+	bool known;
 	int rc;
 
-	bool known;
 	if (s->placed)
 		return 0;
 	rc = tmk_source_cookie(s->source, &s->acked, err);
@@ -174,6 +174,8 @@ static int open_tls(const struct tmk_stream *s, struct tmk_tls **tls, struct tmk
 
 /* ---- acks ---- */
 
+/* The cookie first, then the marks: killed in between, this source knows what the target has, and reads it once more. The other
+ * way round it would go on behind a chunk that the target lost, without its marks (I2, R3). */
 static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err)
 {
 	struct tmk_packed *p;
@@ -183,10 +185,11 @@ static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err
 		return tmk_error_set(err, -EBADMSG, "the target acked chunk %llu, and the last one sent is %llu",
 				     (unsigned long long)number, (unsigned long long)s->number);
 	while (!rc && (p = tmk_flight_pop(&s->flight, number))) {
-/* The cookie first, then the marks: killed in between, this source knows what the target has, and reads it once more. The other
- * way round it would go on behind a chunk that the target lost, without its marks (I2, R3). */
 		s->acked.number = p->number;
 		memcpy(s->acked.hash, p->hash, sizeof(s->acked.hash));
+		rc = set_cookie(s, err);
+		if (!rc)
+			rc = tmk_source_release(s->source, p->covered, p->covered_count, err);
 		s->state.acked_disk_bytes += p->disk_bytes;
 		if (p->marked)
 			memcpy(s->marked, p->mark_id, sizeof(s->marked));
@@ -196,9 +199,6 @@ static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err
 }
 
 /* ---- resuming ---- */
-		rc = set_cookie(s, err);
-		if (!rc)
-			rc = tmk_source_release(s->source, p->covered, p->covered_count, err);
 
 /* What was made and not acked is void: its blocks are still marked in `taken`, and a new round reads them again. */
 static int start_over(struct tmk_stream *s, const struct tmk_welcome *w, struct tmk_error *err)
