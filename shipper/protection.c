@@ -45,6 +45,7 @@ struct tmk_work {
 	bool first_copy; /* no round has ended yet since everything was marked and no point known */
 	bool round_read; /* a round was read to its end since the session's start: points may be asked for */
 	bool rested;	 /* resting(), when last looked at */
+	bool told;	 /* why there is no session was logged */
 	uint64_t resets; /* of the stream, as last seen */
 	uint64_t connect_at, backoff;
 	uint64_t connected_at, connected_acked; /* the session's start, and the last acked chunk then */
@@ -217,14 +218,16 @@ static void connect_now(struct tmk_protection *p)
 
 	if (!tmk_stream_connect(w->stream, &p->stop, &err)) {
 		tmk_log_info("%s: connected", p->spec.name);
+		w->told = false;
 		w->connected_at = tmk_now_ms();
 		w->connected_acked = tmk_stream_state(w->stream)->acked;
 		return;
 	}
 	if (p->stop)
 		return;
-	if (!w->backoff)
+	if (!w->told)
 		tmk_log_warning("%s: %s", p->spec.name, err.text);
+	w->told = true;
 	put_off(p, 500);
 }
 

@@ -34,8 +34,8 @@ struct tmk_stream_state {
 
 int tmk_stream_new(struct tmk_stream **out, const struct tmk_config *config, struct tmk_source *source);
 void tmk_stream_free(struct tmk_stream *s);
-/* One attempt: connect, HELLO, WELCOME, take up the chain. Blocks for at most about 40 s; gives up early when *stop becomes true.
- */
+/* One attempt: connect, HELLO, WELCOME, take up the chain. Blocks while the target can be reached and says nothing, for
+ * at most some two minutes; gives up early when *stop becomes true. */
 int tmk_stream_connect(struct tmk_stream *s, const atomic_bool *stop, struct tmk_error *err);
 void tmk_stream_disconnect(struct tmk_stream *s);
 /* Moves bytes, takes acks in: releases what they cover, moves the cookie. An error ends the session. */

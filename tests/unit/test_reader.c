@@ -6,6 +6,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,6 +181,31 @@ START_TEST(drain_throws_away)
 	ck_assert_int_eq(tmk_reader_submit(reader, 0, 4096, 4096, false, NULL), 0);
 	r = next();
 	ck_assert_int_eq(memcmp(r.data, content + 4096, 4096), 0);
+}
+END_TEST
+
+/* The name leads to another disk now: the old descriptor does not know. */
+START_TEST(opened_again)
+{
+	char old[4096];
+	struct tmk_read r;
+
+	strcpy(old, path);
+	for (size_t i = 0; i < FILE_SIZE; i++)
+		content[i] ^= 0xff;
+	unlink(old);
+	ck_assert_int_eq(tmk_reader_submit(reader, 0, 0, 4096, false, NULL), 0);
+	ck_assert_int_eq(tmk_reader_reopen(reader, 0, path, NULL), -EBUSY);
+	r = next();
+	ck_assert_uint_eq(r.data[0], content[0] ^ 0xff);
+	tmk_reader_put(reader, &r);
+	ck_assert_int_eq(tmk_reader_reopen(reader, 0, path, NULL), -ENOENT);
+	ck_assert(make_file(dirname(old)));
+	ck_assert_int_eq(tmk_reader_reopen(reader, 0, path, NULL), 0);
+	ck_assert_int_eq(tmk_reader_submit(reader, 0, 4096, 4096, false, NULL), 0);
+	r = next();
+	ck_assert_int_eq(memcmp(r.data, content + 4096, 4096), 0);
+	tmk_reader_put(reader, &r);
 }
 END_TEST
 
@@ -426,6 +452,7 @@ static TCase *reader_cases(void)
 	tcase_add_test(tc, buffers_bound_the_depth);
 	tcase_add_test(tc, an_end_inside_a_read_is_an_error);
 	tcase_add_test(tc, drain_throws_away);
+	tcase_add_test(tc, opened_again);
 	tcase_add_test(tc, refuses_what_it_does_not_do);
 	tcase_add_test(tc, the_rate_holds_back_all_but_hurry);
 	return tc;
