@@ -51,8 +51,8 @@ e2e_cleanup() {
 	[ -n "${TARGET:-}" ] && pkill -9 -s "$TARGET" 2>/dev/null
 	wait 2>/dev/null
 	for m in "${E2E_LOOPS[@]}"; do losetup -d "$m"; done 2>/dev/null
-	rm -rf "$PINS" 2>/dev/null
-	find "$PINS" -depth -type d -exec rmdir {} + 2>/dev/null
+	rm -rf "$PINS" "$PINS"-* 2>/dev/null
+	find "$PINS" "$PINS"-* -depth -type d -exec rmdir {} + 2>/dev/null
 	for m in "${E2E_LAST_MOUNTS[@]}"; do umount "$m" || umount -l "$m"; done 2>/dev/null
 	rm -rf "$W"
 	if [ $status -ne 0 ] && [ $status -ne 77 ]; then printf 'seed: SEED=%s\n' "$E2E_SEED"; fi
