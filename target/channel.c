@@ -118,16 +118,16 @@ int tmk_channel_receive(int channel, struct tmk_message *out)
 	if (got < 0)
 		return last_error();
 	out->fd = take_descriptor(&message);
-	if (got == 0)
-		return -EPIPE;
-	out->type = (uint16_t)(head[0] | head[1] << 8);
-	out->size = (size_t)got - HEAD;
-	if (got >= HEAD && !(message.msg_flags & MSG_TRUNC) && !head[2] && !head[3])
+	if (got >= HEAD && !(message.msg_flags & MSG_TRUNC) && !head[2] && !head[3]) {
+		out->type = (uint16_t)(head[0] | head[1] << 8);
+		out->size = (size_t)got - HEAD;
 		return 0;
+	}
+	/* An empty packet looks like the end, and may bring a descriptor. */
 	if (out->fd >= 0)
 		close(out->fd);
 	out->fd = -1;
-	return -EBADMSG;
+	return got ? -EBADMSG : -EPIPE;
 }
 
 int tmk_channel_wait(int channel, int timeout_ms, struct tmk_message *out)
