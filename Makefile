@@ -15,7 +15,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef 
 CFLAGS ?= -O2 -g
 comma := ,
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -fstack-protector-strong -Iinclude -Ilib -Ishipper -I$(O)/bpf $(CFLAGS) \
-	$(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+	$(if $(SAN)$(FUZZ),-fsanitize=address$(comma)undefined$(if $(FUZZ),$(comma)fuzzer-no-link -Wno-missing-field-initializers) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=address$(comma)undefined)
 
 lib_o := $(patsubst %.c,$(O)/%.o,$(wildcard lib/*.c))
@@ -26,15 +26,21 @@ cli_o := $(patsubst %.c,$(O)/%.o,$(filter-out cli/main.c,$(wildcard cli/*.c)))
 programs := $(O)/tidemark $(O)/tidemark-shipper $(O)/tidemark-freezer $(O)/tidemark-target
 units := $(patsubst tests/unit/%.c,$(O)/tests/%,$(wildcard tests/unit/test_*.c))
 tools := $(patsubst tests/tools/%.c,$(O)/tests/%,$(wildcard tests/tools/*.c))
+harnesses := $(patsubst tests/fuzz/%.c,%,$(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)))
+replays := $(harnesses:%=$(O)/tests/replay-%)
+fuzzers := $(harnesses:%=$(O)/fuzz/%)
 
 all: $(programs)
-tests: $(units) $(tools)
+tests: $(units) $(tools) $(replays)
 check: all tests ## unit tests: no root, no VM
 	$(Q)scripts/run-units $(O)
+fuzz: ## libFuzzer's programs, in build-fuzz/fuzz; scripts/fuzz runs them
+	$(Q)$(MAKE) --no-print-directory O=build-fuzz CC=$(CLANG) FUZZ=1 fuzzers
+fuzzers: $(fuzzers)
 lint: ## format, static analysis, include rules
 	$(Q)scripts/lint
 help:
-	@echo 'make [all|tests|check|lint|install|clean] [V=1] [SAN=1] [DESTDIR=] [PREFIX=/usr]'
+	@echo 'make [all|tests|check|fuzz|lint|install|clean] [V=1] [SAN=1] [DESTDIR=] [PREFIX=/usr]'
 
 $(O)/%.o: %.c
 	$(call say,CC,$<)
@@ -78,6 +84,13 @@ $(units): $(O)/tests/%: tests/unit/%.c $$(call side,tests/unit/$$*.c) $(O)/lib.a
 $(tools): $(O)/tests/%: tests/tools/%.c $$(call side,tests/tools/$$*.c) $(O)/lib.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS)
+# A harness says by "links:" what it is about; its replay runs the corpus in the check, without libFuzzer.
+$(replays): $(O)/tests/replay-%: tests/fuzz/%.c tests/fuzz/replay.c $(wildcard tests/fuzz/*.h) $$(call side,tests/fuzz/$$*.c) $(O)/lib.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS)
+$(fuzzers): $(O)/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) $$(call side,tests/fuzz/$$*.c) $(O)/lib.a
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget -fsanitize=fuzzer -o $@ $(filter %.c %.a,$^) $(LIBS)
 
 install: all
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(O)/tidemark
@@ -87,6 +100,6 @@ install: all
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/man/*.8
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 docs/man/*.5
 clean:
-	$(Q)rm -rf build build-san
-.PHONY: all tests check lint install clean help
+	$(Q)rm -rf build build-san build-fuzz
+.PHONY: all tests check fuzz fuzzers lint install clean help
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
