@@ -10,6 +10,7 @@
 #include "util.h"
 
 #define HEAD 4 /* u16 type, u16 zero */
+#define ERRNO_MOST 4095
 
 int tmk_channel_pair(int ends[2])
 {
@@ -149,6 +150,14 @@ int tmk_channel_wait(int channel, int timeout_ms, struct tmk_message *out)
 struct tmk_reader tmk_message_reader(const struct tmk_message *m)
 {
 	return tmk_reader(m->body, m->size);
+}
+
+int tmk_channel_get_code(struct tmk_reader *r)
+{
+	uint32_t code = tmk_get_u32(r);
+	if (code > ERRNO_MOST)
+		r->failed = true;
+	return r->failed ? 0 : -(int)code;
 }
 
 void tmk_channel_put_point(struct tmk_writer_buf *w, const struct tmk_point *p)

@@ -82,6 +82,8 @@ int tmk_channel_receive(int channel, struct tmk_message *out);
 int tmk_channel_wait(int channel, int timeout_ms, struct tmk_message *out);
 
 struct tmk_reader tmk_message_reader(const struct tmk_message *m);
+/* What tmk_channel_send_code() sent: 0 or -errno. Fails for what is no errno. */
+int tmk_channel_get_code(struct tmk_reader *r);
 void tmk_channel_put_point(struct tmk_writer_buf *w, const struct tmk_point *p);
 void tmk_channel_get_point(struct tmk_reader *r, struct tmk_point *p);
 void tmk_channel_put_acceptance(struct tmk_writer_buf *w, const struct tmk_acceptance *a);

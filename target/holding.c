@@ -107,11 +107,11 @@ static int hear_point(struct tmk_holding *h, struct tmk_reader *r)
 static int hear_trouble(struct tmk_holding *h, struct tmk_reader *r)
 {
 	char text[512];
-	uint32_t code = tmk_get_u32(r);
+	int code = tmk_channel_get_code(r);
 	tmk_get_string(r, text, sizeof(text));
 	if (!tmk_reader_done(r))
 		return -EBADMSG;
-	h->trouble_code = -(int)code;
+	h->trouble_code = code;
 	snprintf(h->trouble, sizeof(h->trouble), "%s", code ? text : "");
 	return 0;
 }
@@ -119,13 +119,13 @@ static int hear_trouble(struct tmk_holding *h, struct tmk_reader *r)
 static int hear_gave_up(struct tmk_holding *h, struct tmk_reader *r)
 {
 	char text[512];
-	uint32_t code = tmk_get_u32(r);
+	int code = tmk_channel_get_code(r);
 	tmk_get_string(r, text, sizeof(text));
 	if (!tmk_reader_done(r) || !h->gave_up)
 		return -EBADMSG;
 	void (*gave_up)(struct tmk_holding *, int, const char *, void *) = h->gave_up;
 	h->gave_up = NULL;
-	gave_up(h, -(int)code, text, h->gave_up_context);
+	gave_up(h, code, text, h->gave_up_context);
 	return 0;
 }
 

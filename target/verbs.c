@@ -198,7 +198,7 @@ static int job_message(struct tmk_member *member, const struct tmk_message *m, v
 		json_object_set_new(w->result, "number", json_integer((json_int_t)tmk_get_u64(&r)));
 		return tmk_reader_done(&r) ? 0 : -EBADMSG;
 	}
-	w->code = -(int)tmk_get_u32(&r);
+	w->code = tmk_channel_get_code(&r);
 	tmk_get_string(&r, w->text, sizeof(w->text));
 	w->done = true;
 	return m->type == TMK_MESSAGE_DONE && tmk_reader_done(&r) ? 0 : -EBADMSG;
