@@ -45,7 +45,7 @@ void tmk_config_defaults(struct tmk_config *out)
 		.pins = "/sys/fs/bpf/tidemark",
 		.scripts_dir = "/etc/tidemark/scripts",
 		.read_depth = 16,
-		.window = 32 * MIB,
+		.window = 16 * MIB,
 		.freeze_limit = 2 * SECOND,
 		.freeze_memory = 32 * MIB,
 		.point_every = 60 * SECOND,

@@ -104,6 +104,8 @@ static int hear_point(struct tmk_holding *h, struct tmk_reader *r)
 	return 0;
 }
 
+static void stop_session(struct tmk_holding *h, enum tmk_refuse code, const char *text);
+
 static int hear_trouble(struct tmk_holding *h, struct tmk_reader *r)
 {
 	char text[512];
@@ -113,6 +115,9 @@ static int hear_trouble(struct tmk_holding *h, struct tmk_reader *r)
 		return -EBADMSG;
 	h->trouble_code = code;
 	snprintf(h->trouble, sizeof(h->trouble), "%s", code ? text : "");
+	/* What the replica was found to be after a session had begun: its source must not go on as if all were well. */
+	if (h->trouble_code == -EUCLEAN)
+		stop_session(h, TMK_REFUSE_BROKEN, h->trouble);
 	return 0;
 }
 

@@ -23,8 +23,9 @@ put_back() {
 	e2e_target_start
 }
 # However the target answers, the operator's way out ends in a replica that equals the disk.
+steady() { e2e_quiet web && sleep 1.5 && e2e_quiet web; }
 settle() {
-	if ! e2e_until 15 e2e_quiet web; then
+	if ! e2e_until 15 steady; then
 		say "$1: refused: $(e2e_status web .reason)"
 		[ -n "$(e2e_status web .reason)" ] || fail "$1: no reason is given"
 		target drop web --now >/dev/null || fail "$1: drop --now is no way out"

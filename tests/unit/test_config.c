@@ -40,7 +40,7 @@ START_TEST(defaults)
 	ck_assert_str_eq(c.state_dir, "/var/lib/tidemark/source");
 	ck_assert_str_eq(c.control, "/run/tidemark/shipper.sock");
 	ck_assert_uint_eq(c.read_depth, 16);
-	ck_assert_uint_eq(c.window, 32 << 20);
+	ck_assert_uint_eq(c.window, 16 << 20);
 	ck_assert_uint_eq(c.freeze_limit, 2000);
 	ck_assert_uint_eq(c.point_every, 60000);
 	ck_assert_uint_eq(c.app_every, 0);
