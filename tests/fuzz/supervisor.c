@@ -43,6 +43,22 @@ static void say_raw(int at, struct input *in)
 		member_hear(members[at]);
 }
 
+/* What a receiver reads of ACCEPT: written again it is the same. */
+static void accept_it(const uint8_t *body, size_t size)
+{
+	uint8_t again[1024];
+	struct tmk_reader r = tmk_reader(body, size);
+	struct tmk_writer_buf w = tmk_writer_buf(again, sizeof(again));
+	struct tmk_acceptance a;
+
+	tmk_channel_get_acceptance(&r, &a);
+	REQUIRE(a.sizes.count <= TMK_DISKS_MAX);
+	if (!tmk_reader_done(&r))
+		return;
+	tmk_channel_put_acceptance(&w, &a);
+	REQUIRE(!w.failed && w.at == size && !memcmp(again, body, size));
+}
+
 static void say(int at, struct input *in, size_t most)
 {
 	uint16_t type = take_u8(in) % 48;
@@ -50,6 +66,7 @@ static void say(int at, struct input *in, size_t most)
 	const uint8_t *bytes = take_span(in, most, &size);
 	uint8_t *body = exact(bytes, size);
 
+	accept_it(body, size);
 	member_say(at, type, body, size, type & 1 ? target.root : -1);
 	free(body);
 }
