@@ -77,7 +77,7 @@ static __attribute__((unused)) const uint8_t *take_span(struct input *in, size_t
 /* A copy without a spare byte behind it, so that ASan sees the first one too many. */
 static __attribute__((unused)) void *exact(const void *data, size_t size)
 {
-	void *copy = malloc(size ? size : 1);
+	void *copy = calloc(1, size ? size : 1);
 
 	REQUIRE(copy);
 	if (size)
