@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t edits[6];
 	struct tmk_control_call *call;
-	char path[100];
+	char path[108];
 
 	if (size > INPUT_MOST)
 		return 0;

@@ -174,7 +174,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static void target_start(void)
 {
-	static char pki[80];
+	static char pki[100];
 	struct tmk_error err = {0};
 
 	REQUIRE(!nftw(scratch_path(), remove_one, 16, FTW_DEPTH | FTW_PHYS));
