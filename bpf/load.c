@@ -29,11 +29,12 @@
 #define BPF_FS_PATH "/sys/fs/bpf"
 
 static const char *const names[TMK_PINS] = {
-	[TMK_PIN_SLOTS] = "slots", [TMK_PIN_TABLE] = "table",	    [TMK_PIN_DISKS] = "disks",
-	[TMK_PIN_NOW] = "now",	   [TMK_PIN_TAKEN] = "taken",	    [TMK_PIN_SEEN] = "seen",
-	[TMK_PIN_ISSUE] = "issue", [TMK_PIN_COMPLETE] = "complete", [TMK_PIN_CONFIG] = "config",
+	[TMK_PIN_SLOTS] = "slots",   [TMK_PIN_TABLE] = "table",	  [TMK_PIN_DISKS] = "disks", [TMK_PIN_NOW] = "now",
+	[TMK_PIN_TAKEN] = "taken",   [TMK_PIN_SEEN] = "seen",	  [TMK_PIN_ISSUE] = "issue", [TMK_PIN_COMPLETE] = "complete",
+	[TMK_PIN_SUBMIT] = "submit", [TMK_PIN_CONFIG] = "config",
 };
-static const char *const link_names[2] = {"link_issue", "link_complete"};
+#define LINKS 3
+static const char *const link_names[LINKS] = {"link_issue", "link_complete", "link_submit"};
 
 static int pin_path(struct tmk_tracker *t, const char *name, char out[PATH_MAX])
 {
@@ -109,7 +110,7 @@ static int unlink_pins(struct tmk_tracker *t, struct tmk_error *err)
 {
 	int rc = 0;
 
-	for (int i = 0; i < 2 && !rc; i++)
+	for (int i = 0; i < LINKS && !rc; i++)
 		rc = unlink_pin(t, link_names[i], err);
 	if (!rc)
 		rc = unlink_pin(t, names[TMK_PIN_CONFIG], err);
@@ -160,10 +161,15 @@ static int pin(struct tmk_tracker *t, const char *name, int fd, struct tmk_error
 static int pin_all(struct tmk_tracker *t, struct tidemark_bpf *skel, struct tmk_error *err)
 {
 	const int fds[TMK_PINS] = {
-		[TMK_PIN_SLOTS] = bpf_map__fd(skel->maps.slots),      [TMK_PIN_TABLE] = bpf_map__fd(skel->maps.table),
-		[TMK_PIN_DISKS] = bpf_map__fd(skel->maps.disks),      [TMK_PIN_NOW] = bpf_map__fd(skel->maps.now),
-		[TMK_PIN_TAKEN] = bpf_map__fd(skel->maps.taken),      [TMK_PIN_SEEN] = bpf_map__fd(skel->maps.seen),
-		[TMK_PIN_ISSUE] = bpf_program__fd(skel->progs.issue), [TMK_PIN_COMPLETE] = bpf_program__fd(skel->progs.complete),
+		[TMK_PIN_SLOTS] = bpf_map__fd(skel->maps.slots),
+		[TMK_PIN_TABLE] = bpf_map__fd(skel->maps.table),
+		[TMK_PIN_DISKS] = bpf_map__fd(skel->maps.disks),
+		[TMK_PIN_NOW] = bpf_map__fd(skel->maps.now),
+		[TMK_PIN_TAKEN] = bpf_map__fd(skel->maps.taken),
+		[TMK_PIN_SEEN] = bpf_map__fd(skel->maps.seen),
+		[TMK_PIN_ISSUE] = bpf_program__fd(skel->progs.issue),
+		[TMK_PIN_COMPLETE] = bpf_program__fd(skel->progs.complete),
+		[TMK_PIN_SUBMIT] = bpf_program__fd(skel->progs.submit),
 		[TMK_PIN_CONFIG] = bpf_map__fd(skel->maps.config),
 	};
 	struct tmk_bpf_config config;
@@ -296,6 +302,7 @@ static bool link_runs(struct tmk_tracker *t, const char *name, int program)
 	return runs;
 }
 
+/* Without the one that notes who writes nothing is missed. */
 int tmk_load_attached(struct tmk_tracker *t)
 {
 	return link_runs(t, link_names[0], t->fds[TMK_PIN_ISSUE]) && link_runs(t, link_names[1], t->fds[TMK_PIN_COMPLETE]);
@@ -323,5 +330,7 @@ int tmk_load_attach(struct tmk_tracker *t, struct tmk_error *err)
 {
 	int rc = attach(t, link_names[1], t->fds[TMK_PIN_COMPLETE], err);
 
-	return rc ? rc : attach(t, link_names[0], t->fds[TMK_PIN_ISSUE], err);
+	if (!rc)
+		rc = attach(t, link_names[0], t->fds[TMK_PIN_ISSUE], err);
+	return rc ? rc : attach(t, link_names[2], t->fds[TMK_PIN_SUBMIT], err);
 }

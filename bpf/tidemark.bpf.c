@@ -12,6 +12,9 @@
  * completion never comes.
  *
  * What a probe cannot turn into marks raises the slot's flag first and its gap count second (R4); the loader then marks all.
+ * Who writes is noted when a write is submitted: with an I/O scheduler, and whenever a queue is busy, a kworker issues it. That
+ * proves nothing and is for the status alone.
+ *
  * Requests that carry no range, such as driver commands, are flagged at issue and again at completion, for the same reason.
  *
  * Only what is read is declared, and relocated at load (CO-RE): one object for all kernels from 5.17 on.
@@ -54,8 +57,13 @@ struct bvec_iter {
 	__u64 bi_sector;
 	__u32 bi_size;
 };
+struct block_device {
+	struct gendisk *bd_disk;
+};
 struct bio {
 	struct bio *bi_next;
+	struct block_device *bi_bdev;
+	__u32 bi_opf;
 	struct bvec_iter bi_iter;
 };
 struct request {
@@ -373,12 +381,22 @@ static __always_inline struct gendisk *disk_of(struct request *rq)
 	return rq->q->disk;
 }
 
+static __always_inline __u64 slots_of(const struct gendisk *disk, __u32 *kind)
+{
+	__u32 dev = disk->major << 20 | disk->first_minor, *index = bpf_map_lookup_elem(&disks, &dev);
+	struct tmk_bpf_disk *entry = index ? bpf_map_lookup_elem(&table, index) : NULL;
+
+	if (!entry)
+		return 0;
+	*kind = entry->kind;
+	return *(volatile __u64 *)&entry->slots;
+}
+
 static __always_inline int look(struct request *rq, __u64 bytes, bool issue)
 {
-	__u32 op = rq->cmd_flags & 0xff, dev, *index;
+	__u32 op = rq->cmd_flags & 0xff, kind;
 	__u8 command[TMK_BPF_COMMAND] = {};
 	__u64 sector, list;
-	struct tmk_bpf_disk *entry;
 	struct gendisk *disk;
 
 	if (op == OP_READ || op == OP_FLUSH)
@@ -389,14 +407,9 @@ static __always_inline int look(struct request *rq, __u64 bytes, bool issue)
 			look_at_admin(rq, issue);
 		return 0;
 	}
-	dev = disk->major << 20 | disk->first_minor;
-	index = bpf_map_lookup_elem(&disks, &dev);
-	if (!index)
+	list = slots_of(disk, &kind);
+	if (!list)
 		return 0;
-	entry = bpf_map_lookup_elem(&table, index);
-	if (!entry)
-		return 0;
-	list = *(volatile __u64 *)&entry->slots;
 
 	switch (op) {
 	case OP_DISCARD:
@@ -410,12 +423,10 @@ static __always_inline int look(struct request *rq, __u64 bytes, bool issue)
 			mark_ranges(rq->bio, list);
 		else
 			mark(list, sector, (bytes + 511) >> 9);
-		if (issue)
-			note_writer(list, sector, (bytes + 511) >> 9);
 		return 0;
 	case OP_DRV_IN:
 	case OP_DRV_OUT:
-		if (!harmless(rq, entry->kind, command))
+		if (!harmless(rq, kind, command))
 			doubt(list, TMK_BPF_PASSTHROUGH, op, command, issue);
 		return 0;
 	default:
@@ -436,4 +447,21 @@ SEC("tp_btf/block_rq_complete")
 int BPF_PROG(complete, struct request *rq, int error, unsigned int bytes)
 {
 	return look(rq, bytes, false);
+}
+
+SEC("tp_btf/block_bio_queue")
+int BPF_PROG(submit, struct bio *bio)
+{
+	__u32 op = bio->bi_opf & 0xff, size, kind;
+	__u64 list;
+
+	if (op != OP_WRITE && op != OP_DISCARD && op != OP_SECURE_ERASE && op != OP_WRITE_ZEROES)
+		return 0;
+	list = slots_of(bio->bi_bdev->bd_disk, &kind);
+	if (!list)
+		return 0;
+	size = BPF_CORE_READ(bio, bi_iter.bi_size);
+	if (size)
+		note_writer(list, BPF_CORE_READ(bio, bi_iter.bi_sector), (size + 511ull) >> 9);
+	return 0;
 }

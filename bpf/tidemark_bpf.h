@@ -19,7 +19,7 @@
 
 #include <linux/types.h>
 
-#define TMK_BPF_ABI 1
+#define TMK_BPF_ABI 2
 #define TMK_BPF_SLOTS 64
 #define TMK_BPF_SLOTS_PER_DISK 8 /* bytes of tmk_bpf_disk.slots */
 #define TMK_BPF_COMM 16

@@ -80,7 +80,7 @@ struct tmk_tracker_status {
 	uint64_t now_blocks;
 	uint64_t taken_blocks;
 	uint64_t gap;	  /* gap count of this disk */
-	uint64_t writes;  /* requests seen, all kinds */
+	uint64_t writes;  /* as they were submitted */
 	char reason[192]; /* why it became doubtful last, or empty */
 };
 
@@ -126,7 +126,7 @@ int tmk_tracker_gap(struct tmk_tracker *t, const int *slots, size_t count, uint6
 int tmk_tracker_cookie(struct tmk_tracker *t, int slot, struct tmk_cookie *out, struct tmk_error *err);
 int tmk_tracker_set_cookie(struct tmk_tracker *t, int slot, const struct tmk_cookie *cookie, struct tmk_error *err);
 
-/* The last writer of the disk that the issue probe saw; -ENOENT if none since the tracker was attached. */
+/* The last writer of the disk, as it submitted; -ENOENT if none since the tracker was attached. */
 int tmk_tracker_writer(struct tmk_tracker *t, int slot, struct tmk_writer *out, struct tmk_error *err);
 int tmk_tracker_status(struct tmk_tracker *t, int slot, struct tmk_tracker_status *out, struct tmk_error *err);
 

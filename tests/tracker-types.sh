@@ -21,7 +21,7 @@ variant() {
 		cat "$WORK/kernel.h"
 		cat
 		# clang describes what is used; a type twice would be an error, so that built-in drivers make a variant of their own.
-		for keep in request request_queue gendisk bio scsi_cmnd nvme_request nvme_ctrl virtblk_req; do
+		for keep in request request_queue gendisk bio block_device scsi_cmnd nvme_request nvme_ctrl virtblk_req; do
 			grep -q "^struct $keep {" "$WORK/kernel.h" - <"$WORK/drivers" && echo "struct $keep keep_$keep;"
 		done
 	} >"$WORK/$1.c"
