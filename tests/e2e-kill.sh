@@ -14,16 +14,29 @@ e2e_target_start
 # The connection goes through a relay, so that it can be cut.
 RELAY=$(e2e_port)
 listens() { ss -Hltn "sport = :$1" | grep -q .; }
-relay() {
+# The port may be taken for a moment by what was killed.
+relay_once() {
 	setsid socat "TCP-LISTEN:$RELAY,bind=127.0.0.1,reuseaddr,fork" "TCP:127.0.0.1:$PORT" 2>/dev/null &
 	SOCAT=$!
 	E2E_PIDS+=("$SOCAT")
+	local try
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		kill -0 "$SOCAT" 2>/dev/null || return 1
+		if listens "$RELAY" && [ "$try" -gt 2 ]; then return 0; fi
+		sleep 0.1
+	done
+	return 1
+}
+relay() { e2e_until 20 relay_once || fail "no relay"; }
+cut() {
+	pkill -9 -s "$SOCAT" || true
+	wait "$SOCAT" 2>/dev/null || true
+	relay
 }
 command -v socat >/dev/null || skip "no socat"
 relay
 e2e_shipper_start
 TOKEN=$(target token | grep -o 'tm1-[a-zA-Z0-9-]*')
-e2e_until 10 listens "$RELAY" || fail "no relay"
 source_ join "127.0.0.1:$RELAY" "$TOKEN" >/dev/null
 source_ protect web "$DISK" >/dev/null
 e2e_background "$BUILD/tests/writer" "$W/mnt/load" --length 24M --block 4096 --seconds 3600 --mode pwrite --seed "$E2E_SEED"
@@ -56,8 +69,7 @@ for round in $(seq 1 "$ROUNDS"); do
 		;;
 	3)
 		what=connection
-		pkill -9 -s "$SOCAT" || true
-		relay
+		cut
 		;;
 	4)
 		what=supervisor

@@ -22,7 +22,7 @@ skip() {
 # A port that nobody listens on now.
 e2e_port() {
 	local port
-	while port=$((20000 + RANDOM % 20000)); do
+	while port=$((20000 + RANDOM % 12000)); do
 		if ! ss -Hltn "sport = :$port" | grep -q .; then
 			echo "$port"
 			return

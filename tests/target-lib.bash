@@ -38,7 +38,7 @@ target_cleanup() {
 
 free_port() {
 	local port
-	while port=$((20000 + RANDOM % 20000)); do
+	while port=$((20000 + RANDOM % 12000)); do
 		if ! ss -Hltn "sport = :$port" | grep -q .; then
 			echo "$port"
 			return
