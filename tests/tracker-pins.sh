@@ -81,7 +81,8 @@ expect "taken before the kill" "40960 4096" track extents 0 taken
 expect "written around the kill" $'81920 8192\n122880 12288' track extents 0 now
 expect "cookie" "number 4711 epoch e5 hash 4a generation 7" track cookie 0
 [[ $(track take 0) == *" blocks 6 bytes 24576" ]] || fail "a take does not unite what was taken and what was written"
-[[ $(track writer 0) == *" comm dd offset 131072 length 4096" ]] || fail "the last writer is $(track writer 0)"
+# one of the three: which of two CPUs wrote last within a timer tick is not told
+[[ $(track writer 0) =~ " comm dd offset "(122880|126976|131072)" length 4096"$ ]] || fail "the last writer is $(track writer 0)"
 [[ $(track status 0) == *" writes 6 reason " ]] || fail "status: $(track status 0)"
 
 # ---- release and mark go by whole blocks ----
