@@ -47,18 +47,20 @@ enum tmk_frame_type {
 	TMK_FRAME_PING = 4,  /* empty; answered by PONG; one every 20 s keeps the connection known as alive */
 	TMK_FRAME_BYE = 5,   /* empty: the source ends the session on purpose */
 	/* target to source */
-	TMK_FRAME_WELCOME = 32, /* struct tmk_welcome */
-	TMK_FRAME_REWIND = 33,	/* struct tmk_rewind: extents of chunks that the source does not know; last one has more = 0 */
-	TMK_FRAME_ACK = 34,	/* u64: the last durable chunk */
-	TMK_FRAME_REFUSE = 35,	/* u16 enum tmk_refuse, string: says why and what to do; the target closes behind it */
-	TMK_FRAME_JOINED = 36,	/* string: the certificate, PEM; string: the authority's, PEM */
-	TMK_FRAME_PONG = 37,	/* empty */
-	TMK_FRAME_NOTE = 38,	/* u8 enum tmk_note, string: the target's state in words, for the source's status */
+	TMK_FRAME_WELCOME = 32,	 /* struct tmk_welcome */
+	TMK_FRAME_REWIND = 33,	 /* struct tmk_rewind: extents of chunks that the source does not know; last one has more = 0 */
+	TMK_FRAME_ACK = 34,	 /* u64: the last durable chunk */
+	TMK_FRAME_REFUSE = 35,	 /* u16 enum tmk_refuse, string: says why and what to do; the target closes behind it */
+	TMK_FRAME_JOINED = 36,	 /* string: the certificate, PEM; string: the authority's, PEM */
+	TMK_FRAME_PONG = 37,	 /* empty */
+	TMK_FRAME_NOTE = 38,	 /* u8 enum tmk_note, string: the target's state in words, for the source's status */
+	TMK_FRAME_COMPARED = 39, /* struct tmk_compared: what came of the HASH records of a chunk */
 };
 
 /* limits of a body, in bytes */
-#define TMK_CONTROL_MAX (64u << 10) /* HELLO, JOIN, WELCOME, REFUSE, JOINED, NOTE */
-#define TMK_REWIND_MAX (256u << 10) /* REWIND */
+#define TMK_CONTROL_MAX (64u << 10)  /* HELLO, JOIN, WELCOME, REFUSE, JOINED, NOTE */
+#define TMK_REWIND_MAX (256u << 10)  /* REWIND */
+#define TMK_COMPARED_MAX (64u << 10) /* COMPARED */
 
 enum tmk_refuse {
 	TMK_REFUSE_VERSION = 1, /* no common version or an unknown feature bit */
@@ -113,6 +115,7 @@ struct tmk_welcome {
 	uint64_t last_number;		  /* the chain goes on behind this chunk, whatever the epoch; 0: empty */
 	uint8_t last_hash[TMK_HASH_SIZE]; /* zeroes if empty */
 	uint32_t window;		  /* chunks that may be under way unacked */
+	uint8_t holds;			  /* 1: the replica holds something already: what is in doubt goes hash first */
 };
 
 struct tmk_rewind_extent {
@@ -125,6 +128,27 @@ struct tmk_rewind {
 	uint8_t more; /* 1: another REWIND follows */
 	uint32_t count;
 	struct tmk_rewind_extent extents[TMK_REWIND_EXTENTS];
+};
+
+/* What came of the HASH records of one chunk; of ranges that are not named here the replica has the content that was hashed. For
+ * every chunk with HASH records, in the order of the chunks, behind the ACK of it. Only for chunks that were appended while this
+ * session lasted: who lost a session asks again. */
+enum tmk_comparison {
+	TMK_DIFFERS = 1,   /* the replica has another content */
+	TMK_UNDECIDED = 2, /* it cannot be told now: newer records for the range wait to be applied */
+};
+struct tmk_compared_extent {
+	uint8_t verdict; /* enum tmk_comparison */
+	uint16_t disk;
+	uint64_t offset; /* bytes, inside a HASH record's range */
+	uint64_t length; /* bytes */
+};
+#define TMK_COMPARED_EXTENTS 1024 /* in one frame */
+struct tmk_compared {
+	uint64_t number; /* of the chunk */
+	uint8_t more;	 /* 1: another COMPARED for this chunk follows */
+	uint32_t count;
+	struct tmk_compared_extent extents[TMK_COMPARED_EXTENTS];
 };
 
 struct tmk_join {
@@ -179,8 +203,8 @@ enum tmk_record_type {
 	TMK_DATA = 1,	 /* body: `length` bytes of content */
 	TMK_ZERO = 2,	 /* no body: the range reads as zeroes */
 	TMK_DISCARD = 3, /* no body: the contents of the range are unspecified */
-	TMK_HASH = 4, /* body: SHA-256 of the range's content (at most 1 MiB); negotiated by a feature bit, refused without it */
-	TMK_MARK = 5, /* body: struct tmk_mark, encoded; offset and length 0; the last record of its chunk (I3) */
+	TMK_HASH = 4,	 /* body: a key and a tag for each piece of the range: lib/piece.h. Compared when reached (R11) */
+	TMK_MARK = 5,	 /* body: struct tmk_mark, encoded; offset and length 0; the last record of its chunk (I3) */
 };
 
 struct tmk_record {
@@ -193,6 +217,15 @@ struct tmk_record {
 };
 #define TMK_RECORD_SIZE 24
 _Static_assert(sizeof(struct tmk_record) == TMK_RECORD_SIZE, "record header");
+
+/* A HASH record's body: TMK_TAG_KEY bytes of key, drawn for this record, then a tag of TMK_TAG_SIZE bytes for each piece. Pieces
+ * are the parts that multiples of TMK_PIECE cut the range into. Tag: GMAC (AES-128), its IV the piece's number on the disk
+ * (offset / TMK_PIECE) as 8 bytes little-endian and 4 zero bytes. */
+#define TMK_PIECE (32u << 10)
+#define TMK_TAG_KEY 16
+#define TMK_TAG_SIZE 16
+#define TMK_HASH_RANGE_MAX (1u << 20)	 /* bytes of one HASH record's range */
+#define TMK_CHUNK_HASHED_MAX (64u << 20) /* bytes of all HASH records' ranges in one chunk: bounds the work that it asks for */
 
 enum tmk_mark_kind { TMK_CRASH = 1, TMK_APP = 2 };
 struct tmk_mark {

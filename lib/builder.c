@@ -11,6 +11,7 @@
 
 #include "buf.h"
 #include "chunk.h"
+#include "piece.h"
 #include "sum.h"
 
 struct tmk_builder {
@@ -18,7 +19,8 @@ struct tmk_builder {
 	void *lz4;    /* LZ4's state */
 	size_t used;
 	uint32_t records;
-	bool marked; /* a mark ends its chunk (I3) */
+	uint64_t hashed; /* bytes of HASH records' ranges */
+	bool marked;	 /* a mark ends its chunk (I3) */
 };
 
 int tmk_builder_new(struct tmk_builder **out)
@@ -53,6 +55,7 @@ void tmk_builder_reset(struct tmk_builder *b)
 {
 	b->used = 0;
 	b->records = 0;
+	b->hashed = 0;
 	b->marked = false;
 }
 
@@ -109,6 +112,19 @@ int tmk_builder_range(struct tmk_builder *b, enum tmk_record_type type, uint16_t
 		return -ENOSPC;
 	append(b, &record);
 	return 0;
+}
+
+uint8_t *tmk_builder_hash(struct tmk_builder *b, uint16_t disk, uint64_t offset, uint32_t length)
+{
+	struct tmk_record record = {.type = TMK_HASH, .disk = disk, .offset = offset, .length = length};
+
+	if (!range_valid(disk, offset, length) || length > TMK_HASH_RANGE_MAX || b->hashed + length > TMK_CHUNK_HASHED_MAX)
+		return NULL;
+	record.body = (uint32_t)tmk_piece_body(offset, length);
+	if (!tmk_builder_fits(b, record.body))
+		return NULL;
+	b->hashed += length;
+	return append(b, &record);
 }
 
 int tmk_builder_mark(struct tmk_builder *b, const struct tmk_mark *mark)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "piece.h"
 #include "sum.h"
 
 #define HEADER_SUMMED (TMK_CHUNK_HEADER_SIZE - 8)
@@ -159,7 +160,11 @@ static const char *record_fault(const struct tmk_record *record, const struct tm
 			return "a zero or discard record has content";
 		return range_fault(record, sizes);
 	case TMK_HASH:
-		return "a hash record, which was not negotiated; the source is newer than the target";
+		if (record->length > TMK_HASH_RANGE_MAX)
+			return "a hash record of too long a range";
+		if (record->body != tmk_piece_body(record->offset, record->length))
+			return "a hash record without a tag for each piece of its range";
+		return range_fault(record, sizes);
 	case TMK_MARK:
 		return record->disk || record->offset || record->length ? "a mark with a disk or a range" : NULL;
 	default:
@@ -192,6 +197,7 @@ int tmk_chunk_check(const struct tmk_chunk *chunk, const uint8_t *raw, const str
 	struct tmk_record record;
 	const uint8_t *body;
 	const char *fault;
+	uint64_t hashed = 0;
 	int ret;
 
 	*marked = false;
@@ -203,6 +209,8 @@ int tmk_chunk_check(const struct tmk_chunk *chunk, const uint8_t *raw, const str
 		fault = record_fault(&record, sizes);
 		if (fault)
 			return record_bad(chunk, i, err, fault);
+		if (record.type == TMK_HASH && (hashed += record.length) > TMK_CHUNK_HASHED_MAX)
+			return record_bad(chunk, i, err, "the hash records of one chunk ask for too much reading");
 		if (record.type != TMK_MARK)
 			continue;
 		ret = mark_check(chunk, i, body, record.body, sizes, err);

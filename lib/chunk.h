@@ -29,6 +29,8 @@ bool tmk_builder_empty(const struct tmk_builder *b);
 void *tmk_builder_data(struct tmk_builder *b, uint16_t disk, uint64_t offset, uint32_t length);
 /* Appends ZERO or DISCARD. -ENOSPC if it does not fit, -EINVAL if it is no valid range. */
 int tmk_builder_range(struct tmk_builder *b, enum tmk_record_type type, uint16_t disk, uint64_t offset, uint64_t length);
+/* Appends a HASH record; returns where its body of tmk_piece_body() bytes goes (piece.h), or NULL as above. */
+uint8_t *tmk_builder_hash(struct tmk_builder *b, uint16_t disk, uint64_t offset, uint32_t length);
 /* -ENOSPC if it does not fit; -EINVAL if tmk_mark_decode() would refuse it. The chunk is sealed with TMK_CHUNK_CONSISTENT then.
  */
 int tmk_builder_mark(struct tmk_builder *b, const struct tmk_mark *mark);

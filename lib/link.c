@@ -57,6 +57,8 @@ uint32_t tmk_frame_limit(uint16_t type)
 	switch (type) {
 	case TMK_FRAME_CHUNK:
 		return FRAME_MOST;
+	case TMK_FRAME_COMPARED:
+		return TMK_COMPARED_MAX;
 	case TMK_FRAME_REWIND:
 		return TMK_REWIND_MAX;
 	case TMK_FRAME_HELLO:

@@ -141,6 +141,7 @@ size_t tmk_welcome_encode(const struct tmk_welcome *m, uint8_t *out, size_t size
 	tmk_put_u64(&w, m->last_number);
 	tmk_put_bytes(&w, m->last_hash, sizeof(m->last_hash));
 	tmk_put_u32(&w, m->window);
+	tmk_put_u8(&w, m->holds);
 	return written(&w);
 }
 
@@ -163,7 +164,8 @@ int tmk_welcome_decode(const uint8_t *body, size_t size, struct tmk_welcome *out
 	out->last_number = tmk_get_u64(&r);
 	tmk_get_bytes(&r, out->last_hash, sizeof(out->last_hash));
 	out->window = tmk_get_u32(&r);
-	if (!tmk_reader_done(&r) || out->relation < TMK_EQUAL || out->relation > TMK_BEHIND || !out->window)
+	out->holds = tmk_get_u8(&r);
+	if (!tmk_reader_done(&r) || out->relation < TMK_EQUAL || out->relation > TMK_BEHIND || !out->window || out->holds > 1)
 		return broken(err, "WELCOME");
 	if (!out->last_number && memcmp(out->last_hash, empty, sizeof(empty)))
 		return broken(err, "WELCOME");
@@ -188,13 +190,18 @@ size_t tmk_rewind_encode(const struct tmk_rewind *m, uint8_t *out, size_t size)
 	return written(&w);
 }
 
+static bool range_valid(uint16_t disk, uint64_t offset, uint64_t length)
+{
+	return disk < TMK_DISKS_MAX && length && !(offset % TMK_SECTOR) && !(length % TMK_SECTOR) && offset <= INT64_MAX &&
+	       length <= INT64_MAX - offset;
+}
+
 static bool extent_decode(struct tmk_reader *r, struct tmk_rewind_extent *out)
 {
 	out->disk = tmk_get_u16(r);
 	out->offset = tmk_get_u64(r);
 	out->length = tmk_get_u64(r);
-	return !r->failed && out->disk < TMK_DISKS_MAX && out->length && !(out->offset % TMK_SECTOR) &&
-	       !(out->length % TMK_SECTOR) && out->offset <= INT64_MAX && out->length <= INT64_MAX - out->offset;
+	return !r->failed && range_valid(out->disk, out->offset, out->length);
 }
 
 int tmk_rewind_decode(const uint8_t *body, size_t size, struct tmk_rewind *out, struct tmk_error *err)
@@ -209,6 +216,51 @@ int tmk_rewind_decode(const uint8_t *body, size_t size, struct tmk_rewind *out, 
 		if (!extent_decode(&r, &out->extents[i]))
 			return broken(err, "REWIND");
 	return tmk_reader_done(&r) ? 0 : broken(err, "REWIND");
+}
+
+/* ---- COMPARED ---- */
+
+size_t tmk_compared_encode(const struct tmk_compared *m, uint8_t *out, size_t size)
+{
+	struct tmk_writer_buf w = tmk_writer_buf(out, size);
+
+	if (m->count > TMK_COMPARED_EXTENTS)
+		return 0;
+	tmk_put_u64(&w, m->number);
+	tmk_put_u8(&w, m->more);
+	tmk_put_u32(&w, m->count);
+	for (uint32_t i = 0; i < m->count; i++) {
+		tmk_put_u8(&w, m->extents[i].verdict);
+		tmk_put_u16(&w, m->extents[i].disk);
+		tmk_put_u64(&w, m->extents[i].offset);
+		tmk_put_u64(&w, m->extents[i].length);
+	}
+	return written(&w);
+}
+
+static bool compared_extent_decode(struct tmk_reader *r, struct tmk_compared_extent *out)
+{
+	out->verdict = tmk_get_u8(r);
+	out->disk = tmk_get_u16(r);
+	out->offset = tmk_get_u64(r);
+	out->length = tmk_get_u64(r);
+	return !r->failed && (out->verdict == TMK_DIFFERS || out->verdict == TMK_UNDECIDED) &&
+	       range_valid(out->disk, out->offset, out->length);
+}
+
+int tmk_compared_decode(const uint8_t *body, size_t size, struct tmk_compared *out, struct tmk_error *err)
+{
+	struct tmk_reader r = tmk_reader(body, size);
+
+	out->number = tmk_get_u64(&r);
+	out->more = tmk_get_u8(&r);
+	out->count = tmk_get_u32(&r);
+	if (r.failed || !out->number || out->more > 1 || out->count > TMK_COMPARED_EXTENTS)
+		return broken(err, "COMPARED");
+	for (uint32_t i = 0; i < out->count; i++)
+		if (!compared_extent_decode(&r, &out->extents[i]))
+			return broken(err, "COMPARED");
+	return tmk_reader_done(&r) ? 0 : broken(err, "COMPARED");
 }
 
 /* ---- JOIN, JOINED ---- */

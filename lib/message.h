@@ -18,6 +18,8 @@ size_t tmk_welcome_encode(const struct tmk_welcome *m, uint8_t *out, size_t size
 int tmk_welcome_decode(const uint8_t *body, size_t size, struct tmk_welcome *out, struct tmk_error *err);
 size_t tmk_rewind_encode(const struct tmk_rewind *m, uint8_t *out, size_t size);
 int tmk_rewind_decode(const uint8_t *body, size_t size, struct tmk_rewind *out, struct tmk_error *err);
+size_t tmk_compared_encode(const struct tmk_compared *m, uint8_t *out, size_t size);
+int tmk_compared_decode(const uint8_t *body, size_t size, struct tmk_compared *out, struct tmk_error *err);
 size_t tmk_join_encode(const struct tmk_join *m, uint8_t *out, size_t size);
 int tmk_join_decode(const uint8_t *body, size_t size, struct tmk_join *out, struct tmk_error *err);
 size_t tmk_joined_encode(const char *certificate, const char *authority, uint8_t *out, size_t size);
