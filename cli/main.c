@@ -106,6 +106,14 @@ static json_t *mark_args(const struct tmk_options *o)
 			      o->label ? o->label : "", "wait", !!(o->given & TMK_OPT_WAIT)));
 }
 
+static json_t *verify_args(const struct tmk_options *o)
+{
+	if (o->given & TMK_OPT_CANCEL && o->given & ~TMK_OPT_CANCEL)
+		return complain("--cancel ends the verify that is under way; it goes with no other option");
+	return pack(json_pack("{s:s, s:b, s:b, s:I}", "name", o->words[0], "wait", !!(o->given & TMK_OPT_WAIT), "cancel",
+			      !!(o->given & TMK_OPT_CANCEL), "rate", (json_int_t)o->rate));
+}
+
 /* NAME[@POINT]: a name has no '@'. New arguments with one or both, or NULL. */
 static json_t *split_point(const char *text)
 {
@@ -213,6 +221,30 @@ static void show_mark(const struct tmk_options *o, const struct tmk_show *s, con
 	fputc('\n', s->out);
 }
 
+static void show_verify(const struct tmk_options *o, const struct tmk_show *s, const json_t *result)
+{
+	uint64_t different = (uint64_t)json_integer_value(json_object_get(result, "different_bytes"));
+	uint64_t skipped = (uint64_t)json_integer_value(json_object_get(result, "skipped_bytes"));
+	char size[32];
+
+	if (json_is_true(json_object_get(result, "cancelled"))) {
+		fprintf(s->out, "The verify of '%s' ends here.\n", o->words[0]);
+		return;
+	}
+	if (!json_is_true(json_object_get(result, "ended"))) {
+		fprintf(s->out, "Verifying '%s': tidemark status shows how far it is.\n", o->words[0]);
+		return;
+	}
+	if (different)
+		fprintf(s->out, "The replica of '%s' differed in %s; they are sent again.", o->words[0],
+			tmk_human(different, size));
+	else
+		fprintf(s->out, "The replica of '%s' is what the disks are.", o->words[0]);
+	if (skipped)
+		fprintf(s->out, " %s were written meanwhile, and were sent, not compared.", tmk_human(skipped, size));
+	fputc('\n', s->out);
+}
+
 static void show_points(const struct tmk_options *o, const struct tmk_show *s, const json_t *result)
 {
 	(void)o;
@@ -276,6 +308,8 @@ static const struct verb verbs[] = {
 	{"resume", TMK_SOURCE, 1, 1, 0, "resume NAME", name_args, show_pause},
 	{"mark", TMK_SOURCE, 1, 1, TMK_OPT_APP | TMK_OPT_LABEL | TMK_OPT_WAIT, "mark NAME [--app] [--label TEXT] [--wait]",
 	 mark_args, show_mark},
+	{"verify", TMK_SOURCE, 1, 1, TMK_OPT_WAIT | TMK_OPT_RATE | TMK_OPT_CANCEL,
+	 "verify NAME [--wait] [--rate BYTES] | --cancel", verify_args, show_verify},
 	{"token", TMK_TARGET, 0, 0, TMK_OPT_USES | TMK_OPT_FOR, "token [--uses NUMBER] [--for 24h]", token_args, show_token},
 	{"revoke", TMK_TARGET, 1, 1, 0, "revoke HOST", name_args, show_revoke},
 	{"points", TMK_TARGET, 0, 1, 0, "points [NAME]", name_args, show_points},
@@ -304,18 +338,31 @@ static struct tmk_show terminal(FILE *out)
 	return s;
 }
 
-static void show_export_progress(json_t *body, void *context)
+struct progress {
+	struct tmk_show show;
+	const char *verb;
+};
+
+static void show_progress(json_t *body, void *context)
 {
+	struct progress *p = context;
 	json_int_t done, total;
 
 	if (!json_unpack(body, "{s:I, s:I}", "done", &done, "total", &total) && done >= 0 && total >= 0)
-		tmk_show_progress(context, "export", (uint64_t)done, (uint64_t)total);
+		tmk_show_progress(&p->show, p->verb, (uint64_t)done, (uint64_t)total);
+}
+
+/* As of cmp(1): what was asked for is done, and its answer is no. */
+static bool unequal(const json_t *result)
+{
+	return json_integer_value(json_object_get(result, "different_bytes")) > 0;
 }
 
 static int finish(const struct tmk_options *o, const struct verb *v, int rc, json_t *result, bool absent,
 		  const struct tmk_error *err)
 {
 	struct tmk_show s = terminal(stdout);
+	bool no = !rc && unequal(result);
 
 	if (o->json)
 		tmk_watch_json(stdout, rc, result, err);
@@ -324,14 +371,15 @@ static int finish(const struct tmk_options *o, const struct verb *v, int rc, jso
 	else
 		fprintf(stderr, "tidemark: %s\n", err->text);
 	json_decref(result);
-	return !rc ? 0 : absent ? NO_DAEMON : FAILED;
+	return !rc && !no ? 0 : absent ? NO_DAEMON : FAILED;
 }
 
 static int run(const struct tmk_options *o, const struct verb *v)
 {
-	struct tmk_show progress = terminal(stderr);
-	bool draw = !o->json && !strcmp(v->name, "export") && isatty(STDERR_FILENO);
-	struct tmk_ask ask = {.socket = o->socket, .progress = draw ? show_export_progress : NULL, .context = &progress};
+	struct progress progress = {terminal(stderr), v->name};
+	bool long_one = v->show == show_export || (v->show == show_verify && o->given & TMK_OPT_WAIT);
+	bool draw = !o->json && long_one && isatty(STDERR_FILENO);
+	struct tmk_ask ask = {.socket = o->socket, .progress = draw ? show_progress : NULL, .context = &progress};
 	struct tmk_error err = {0};
 	json_t *args = v->args(o), *result = NULL;
 	bool absent = false;

@@ -32,6 +32,8 @@ static const struct option longs[] = {
 	{"now", no_argument, NULL, TMK_OPT_NOW},
 	{"uses", required_argument, NULL, TMK_OPT_USES},
 	{"for", required_argument, NULL, TMK_OPT_FOR},
+	{"rate", required_argument, NULL, TMK_OPT_RATE},
+	{"cancel", no_argument, NULL, TMK_OPT_CANCEL},
 	{NULL, 0, NULL, 0},
 };
 
@@ -45,6 +47,7 @@ void tmk_options_usage(bool ask_for_help)
 	      "  unprotect NAME [--delete]\n"
 	      "  pause NAME, resume NAME\n"
 	      "  mark NAME [--app] [--label TEXT] [--wait]\n"
+	      "  verify NAME [--wait] [--rate BYTES] | --cancel\n"
 	      "on the target (it is made by: tidemark-target init DIR):\n"
 	      "  token [--uses NUMBER] [--for 24h], revoke HOST\n"
 	      "  points [NAME]\n"
@@ -121,6 +124,13 @@ static bool take_lifetime(struct tmk_options *o, const char *value)
 	return true;
 }
 
+static bool take_rate(struct tmk_options *o, const char *value)
+{
+	if (tmk_conf_bytes(value, &o->rate) || !o->rate || o->rate > INT64_MAX)
+		return wrong("rate", value, "must be bytes a second, such as 50M");
+	return true;
+}
+
 static bool take(struct tmk_options *o, int option, const char *value)
 {
 	if (option < JSON)
@@ -159,6 +169,8 @@ static bool take(struct tmk_options *o, int option, const char *value)
 		return take_uses(o, value);
 	case TMK_OPT_FOR:
 		return take_lifetime(o, value);
+	case TMK_OPT_RATE:
+		return take_rate(o, value);
 	default:
 		return option > 0 && option < JSON;
 	}

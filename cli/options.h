@@ -25,6 +25,8 @@ enum {
 	TMK_OPT_NOW = 1 << 11,
 	TMK_OPT_USES = 1 << 12,
 	TMK_OPT_FOR = 1 << 13,
+	TMK_OPT_RATE = 1 << 14,
+	TMK_OPT_CANCEL = 1 << 15,
 };
 
 struct tmk_options {
@@ -36,6 +38,7 @@ struct tmk_options {
 	int disk; /* -1: all */
 	unsigned uses;
 	uint64_t lifetime; /* of a token, seconds */
+	uint64_t rate;	   /* bytes a second; 0: not given */
 	struct tmk_limits limits;
 	const char *verb; /* "status" if none is given */
 	char **words;

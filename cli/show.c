@@ -219,9 +219,11 @@ static enum tmk_verdict state_verdict(const json_t *p)
 enum tmk_verdict tmk_parts_verdict(const json_t *p, const struct tmk_limits *limits)
 {
 	enum tmk_verdict v = worse(state_verdict(p), point_verdict(json_object_get(p, "point"), limits));
-	const json_t *disk;
+	const json_t *disk, *verify = json_object_get(p, "verify");
 	size_t i;
 
+	if (tmk_parts_bytes(verify, "different_bytes") || tmk_parts_bytes(json_object_get(verify, "last"), "different_bytes"))
+		v = worse(v, TMK_WARNING);
 	if (tmk_parts_string(p, "reason")[0] || tmk_parts_string(p, "note")[0] || tmk_parts_number(p, "unreadable_bytes") > 0 ||
 	    json_is_true(json_object_get(p, "first_copy")) || json_is_false(json_object_get(p, "connected")))
 		v = worse(v, TMK_WARNING);

@@ -84,6 +84,27 @@ static void show_unreadable(const struct tmk_show *s, const json_t *p)
 	fputc('\n', s->out);
 }
 
+/* A verify that somebody asked for, or what the last one found. */
+static void show_verify(const struct tmk_show *s, const json_t *p)
+{
+	const json_t *v = json_object_get(p, "verify"), *last = json_object_get(v, "last");
+	uint64_t different = tmk_parts_bytes(v, "different_bytes") + tmk_parts_bytes(last, "different_bytes");
+	char size[32];
+
+	if (!json_is_true(json_object_get(v, "running")) && !different)
+		return;
+	tmk_parts_line(s, "verify");
+	if (json_is_true(json_object_get(v, "running")))
+		tmk_parts_amount(s->out, tmk_parts_bytes(v, "done_bytes"), tmk_parts_bytes(v, "total_bytes"), tmk_parts_cells(s));
+	if (different) {
+		tmk_parts_begin(s, TMK_WARNING);
+		fprintf(s->out, "%s the replica differed in %s; sent again",
+			json_is_true(json_object_get(v, "running")) ? " " : "", tmk_human(different, size));
+		tmk_parts_end(s);
+	}
+	fputc('\n', s->out);
+}
+
 static void show_protection(const struct tmk_show *s, const json_t *p, const struct tmk_limits *limits)
 {
 	const char *state = tmk_parts_string(p, "state");
@@ -101,6 +122,7 @@ static void show_protection(const struct tmk_show *s, const json_t *p, const str
 		show_lag(s, p);
 		show_sent(s, p);
 		show_unreadable(s, p);
+		show_verify(s, p);
 	}
 	tmk_parts_point(s, json_object_get(p, "point"));
 	tmk_parts_words(s, "target says", tmk_parts_string(p, "note"));

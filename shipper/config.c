@@ -51,6 +51,7 @@ void tmk_config_defaults(struct tmk_config *out)
 		.point_every = 60 * SECOND,
 		.freeze = true,
 		.script_limit = 60 * SECOND,
+		.verify_every = 7 * 86400 * SECOND,
 		.backoff_most = 30 * SECOND,
 	};
 	find_freezer(out->freezer, sizeof(out->freezer));
@@ -84,6 +85,8 @@ static int check_intervals(const struct tmk_config *c, struct tmk_error *err)
 	if (c->app_every && !c->freeze)
 		return tmk_error_set(err, -EINVAL,
 				     "app-every asks for points that freeze, and freeze says no; change one of them");
+	if (c->verify_every && c->verify_every < 60 * SECOND)
+		return tmk_error_set(err, -EINVAL, "verify-every must be 0 (only when asked) or at least 1m");
 	return 0;
 }
 
@@ -106,6 +109,8 @@ int tmk_config_read(struct tmk_config *out, const char *path, struct tmk_error *
 		{"app-every", TMK_CONF_SECONDS, &c.app_every, 0, 0, 7 * 86400 * SECOND},
 		{"freeze", TMK_CONF_SWITCH, &c.freeze, 0, 0, 0},
 		{"script-limit", TMK_CONF_SECONDS, &c.script_limit, 0, SECOND, 3600 * SECOND},
+		{"verify-every", TMK_CONF_SECONDS, &c.verify_every, 0, 0, 365 * 86400 * SECOND},
+		{"verify-rate", TMK_CONF_BYTES, &c.verify_rate, 0, 0, UINT64_MAX},
 		{"backoff-most", TMK_CONF_SECONDS, &c.backoff_most, 0, 100, 3600 * SECOND},
 		{NULL, TMK_CONF_STRING, NULL, 0, 0, 0},
 	};

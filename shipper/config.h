@@ -24,6 +24,8 @@ struct tmk_config {
 	uint64_t app_every;	/* app-every: ms between app-consistent ones; 0: only when asked */
 	bool freeze;		/* freeze: whether automatic points may freeze filesystems; yes */
 	uint64_t script_limit;	/* script-limit: ms for a pre or post script; 60 s */
+	uint64_t verify_every;	/* verify-every: ms in which the rolling verify goes through all disks; 7 d; 0: off */
+	uint64_t verify_rate;	/* verify-rate: bytes a second that a verify reads at most; 0: as read-rate */
 	uint64_t backoff_most;	/* backoff-most: ms between attempts to connect, at most; 30 s */
 };
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "piece.h"
 #include "reader.h"
 
 #define UNIT 4096u
@@ -34,11 +35,14 @@ struct run {
 
 struct tmk_packer {
 	struct tmk_builder *builder;
+	struct tmk_tagger *tagger;
 	bool held;	      /* pending is a record */
 	bool broken;	      /* the builder refused what had to fit: nothing of this chunk may go */
 	struct range pending; /* ZERO or DISCARD */
 	uint32_t records;     /* with the pending one */
-	uint32_t data;	      /* bytes of DATA content */
+	uint32_t data;	      /* bytes of DATA content and HASH bodies */
+	uint32_t hashes;      /* HASH records */
+	uint64_t hashed;      /* bytes of their ranges */
 	uint64_t disk_bytes;
 	uint32_t covered_count;
 	struct tmk_covered covered[COVERED_MAX];
@@ -52,8 +56,10 @@ int tmk_packer_new(struct tmk_packer **out)
 	if (!p)
 		return -ENOMEM;
 	ret = tmk_builder_new(&p->builder);
+	if (!ret)
+		ret = tmk_tagger_new(&p->tagger);
 	if (ret) {
-		free(p);
+		tmk_packer_free(p);
 		return ret;
 	}
 	/* touched now, so that between freeze and thaw no page of it has to be found (R26) */
@@ -68,6 +74,7 @@ void tmk_packer_free(struct tmk_packer *p)
 	if (!p)
 		return;
 	tmk_builder_free(p->builder);
+	tmk_tagger_free(p->tagger);
 	free(p);
 }
 
@@ -75,8 +82,8 @@ void tmk_packer_reset(struct tmk_packer *p)
 {
 	tmk_builder_reset(p->builder);
 	p->held = p->broken = false;
-	p->records = p->data = p->covered_count = 0;
-	p->disk_bytes = 0;
+	p->records = p->data = p->hashes = p->covered_count = 0;
+	p->disk_bytes = p->hashed = 0;
 }
 
 bool tmk_packer_empty(const struct tmk_packer *p)
@@ -205,6 +212,31 @@ bool tmk_packer_add(struct tmk_packer *p, uint16_t disk, uint64_t offset, const 
 	return true;
 }
 
+bool tmk_packer_hash(struct tmk_packer *p, uint16_t disk, uint64_t offset, const uint8_t *data, uint32_t length, bool covered)
+{
+	uint32_t size = (uint32_t)tmk_piece_body(offset, length);
+	uint8_t *body;
+
+	if (!sound(offset, length) || length > TMK_READ_MAX)
+		abort();
+	if (p->data + size > TMK_CHUNK_DATA_MAX || p->records == RECORDS_MAX || p->hashed + length > TMK_CHUNK_HASHED_MAX ||
+	    (covered && !covers_more(p, disk, offset)))
+		return false;
+	flush(p);
+	body = tmk_builder_hash(p->builder, disk, offset, length);
+	if (body)
+		tmk_tagger_body(p->tagger, offset, data, length, body);
+	else
+		p->broken = true;
+	p->data += size;
+	p->records++;
+	p->hashes++;
+	p->hashed += length;
+	if (covered)
+		cover(p, disk, offset, length);
+	return true;
+}
+
 static bool add_range(struct tmk_packer *p, enum tmk_record_type type, uint16_t disk, uint64_t offset, uint64_t length)
 {
 	if (!sound(offset, length))
@@ -263,6 +295,7 @@ static void fill(struct tmk_packer *p, const struct tmk_chain *chain, struct tmk
 	packed->number = chain->number;
 	memcpy(packed->epoch, chain->epoch, sizeof(packed->epoch));
 	packed->disk_bytes = p->disk_bytes;
+	packed->hashes = p->hashes;
 	packed->covered_count = p->covered_count;
 	memcpy(packed->covered, p->covered, p->covered_count * sizeof(*p->covered));
 	/* only a mark follows the proof that the disks are a consistent state there (I7); other chunks are parts of a round */

@@ -22,6 +22,7 @@ struct tmk_packed { /* a sealed chunk; allocated whole, freed by tmk_packed_free
 	uint8_t epoch[TMK_EPOCH_SIZE];
 	uint8_t hash[TMK_HASH_SIZE]; /* of its header */
 	uint64_t disk_bytes;	     /* bytes of disk that it stands for: data, zeroes, discards */
+	uint32_t hashes;	     /* HASH records in it: its blocks are released when these were compared */
 	bool marked;		     /* ends in a mark */
 	uint8_t mark_id[16];
 	uint32_t covered_count;
@@ -38,6 +39,8 @@ void tmk_packer_reset(struct tmk_packer *p);
 /* Adds read content (offset and length multiples of 512, length at most TMK_READ_MAX) and remembers its extent as covered.
  * False: it does not fit, nothing was added: seal first. */
 bool tmk_packer_add(struct tmk_packer *p, uint16_t disk, uint64_t offset, const uint8_t *data, uint32_t length);
+/* Adds the hash of read content instead of the content (R11). covered: remembers its extent; else nothing is released for it. */
+bool tmk_packer_hash(struct tmk_packer *p, uint16_t disk, uint64_t offset, const uint8_t *data, uint32_t length, bool covered);
 /* A range of zeroes that was not read (scratch, unallocated); covered too. */
 bool tmk_packer_zero(struct tmk_packer *p, uint16_t disk, uint64_t offset, uint64_t length);
 bool tmk_packer_discard(struct tmk_packer *p, uint16_t disk, uint64_t offset, uint64_t length);

@@ -12,6 +12,7 @@
 #include "error.h"
 #include "store.h"
 #include "tracker.h"
+#include "verify.h"
 
 /* Shared by all protections of the daemon; outlives them. */
 struct tmk_marks; /* the tracker behind a lock: marks.h */
@@ -34,6 +35,14 @@ void tmk_protection_pause(struct tmk_protection *p, bool paused);
 int tmk_protection_mark(struct tmk_protection *p, bool app, const char *label, const uint8_t id[16], struct tmk_error *err);
 /* What became of it: -EAGAIN not yet, 0 durable at the target, else why not; -ENOENT: not asked for. */
 int tmk_protection_marked(struct tmk_protection *p, const uint8_t id[16], struct tmk_error *err);
+
+/* Begins a verify of all disks; rate: bytes a second, 0: as configured. *pass: how many had ended then. -EBUSY: one is under way.
+ */
+int tmk_protection_verify(struct tmk_protection *p, uint64_t rate, uint64_t *pass, struct tmk_error *err);
+/* -ENOENT: none is under way. */
+int tmk_protection_verify_cancel(struct tmk_protection *p, struct tmk_error *err);
+/* *waits: one that was asked for has not begun. */
+void tmk_protection_verified(struct tmk_protection *p, struct tmk_verify_state *out, bool *waits);
 
 /* See docs/json.md ("status on the source"). A new reference. */
 json_t *tmk_protection_status(struct tmk_protection *p);

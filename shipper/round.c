@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "doubt.h"
 #include "parts.h"
 
 #define BATCH 256  /* extents of the plan held at a time */
@@ -18,7 +19,8 @@ struct tmk_round {
 	struct tmk_packer *packer;
 	enum tmk_round_state state;
 	struct tmk_take take;
-	uint64_t resets; /* of the stream, at the take */
+	bool hashed;
+	uint64_t resets, forgotten; /* of the stream, at the take */
 	uint64_t done;
 	/* the plan: extents of disk `disk` from `from` on; of the batch, `next` is what comes next */
 	uint16_t disk;
@@ -62,7 +64,9 @@ int tmk_round_begin(struct tmk_round *r, struct tmk_error *err)
 	if (rc)
 		return rc;
 	r->resets = tmk_stream_state(r->stream)->resets;
+	r->forgotten = tmk_stream_state(r->stream)->forgotten;
 	r->disk = 0;
+	r->hashed = false;
 	r->from = r->count = r->next = r->done = r->again_count = 0;
 	tmk_packer_reset(r->packer);
 	r->state = TMK_ROUND_READING;
@@ -159,6 +163,7 @@ static int submit(struct tmk_round *r, struct tmk_error *err)
 		}
 		if (length > TMK_READ_MAX)
 			length = TMK_READ_MAX;
+		tmk_doubt_split(r->source->doubt, r->disk, e->offset, &length);
 		rc = tmk_reader_submit(r->reader, r->disk, e->offset, (uint32_t)length, false, err);
 		if (!rc)
 			advance(r, e, length);
@@ -193,6 +198,22 @@ static int take_failed(struct tmk_round *r, const struct tmk_read *read, struct 
 	return 0;
 }
 
+/* What is in doubt goes as its hash, if the target may have it; it is whole pieces then, or the read would not be of this length.
+ */
+static bool add(struct tmk_round *r, const struct tmk_read *read)
+{
+	uint64_t length = read->length;
+	bool hash = tmk_doubt_split(r->source->doubt, read->disk, read->offset, &length) && length == read->length &&
+		    tmk_stream_state(r->stream)->holds;
+
+	if (hash) {
+		r->hashed = true;
+		return tmk_packer_hash(r->packer, read->disk, read->offset, read->data, read->length, true);
+	}
+	tmk_doubt_clear(r->source->doubt, read->disk, read->offset, read->length);
+	return tmk_packer_add(r->packer, read->disk, read->offset, read->data, read->length);
+}
+
 static int pack_one(struct tmk_round *r, const struct tmk_read *read, struct tmk_error *err)
 {
 	int rc;
@@ -201,12 +222,12 @@ static int pack_one(struct tmk_round *r, const struct tmk_read *read, struct tmk
 		return take_failed(r, read, err);
 	tmk_source_good(r->source, read->disk, read->offset, read->length);
 	r->done += read->length;
-	if (tmk_packer_add(r->packer, read->disk, read->offset, read->data, read->length))
+	if (add(r, read))
 		return 0;
 	rc = seal(r, NULL, err);
 	if (rc)
 		return rc;
-	if (!tmk_packer_add(r->packer, read->disk, read->offset, read->data, read->length))
+	if (!add(r, read))
 		return tmk_error_set(err, -EINVAL, "a read of %u bytes does not fit into an empty chunk", read->length);
 	return 0;
 }
@@ -232,8 +253,8 @@ int tmk_round_step(struct tmk_round *r, struct tmk_error *err)
 
 	if (r->state == TMK_ROUND_DRAINING && tmk_stream_drained(r->stream)) {
 		r->state = TMK_ROUND_IDLE;
-		/* by acks, and nothing was taken since: all that is in `taken` was read */
-		if (r->resets == tmk_stream_state(r->stream)->resets)
+		/* by acks and results, and nothing was taken since: all that is in `taken` was read */
+		if (r->resets == tmk_stream_state(r->stream)->resets && r->forgotten == tmk_stream_state(r->stream)->forgotten)
 			return tmk_source_release_rest(r->source, err);
 	}
 	if (r->state != TMK_ROUND_READING)
@@ -271,6 +292,11 @@ void tmk_round_abort(struct tmk_round *r)
 	tmk_reader_drain(r->reader);
 	tmk_packer_reset(r->packer);
 	r->state = TMK_ROUND_IDLE;
+}
+
+bool tmk_round_hashed(const struct tmk_round *r)
+{
+	return r->state != TMK_ROUND_IDLE && r->hashed;
 }
 
 uint64_t tmk_round_gap(const struct tmk_round *r)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A round: take, read what was taken, pack, send, wait until all of it is acked (I4). A step at a time: nothing here waits. Owned
- * by the protection's thread.
+ * A round: take, read what was taken, pack, send, wait until all of it is acked, and compared where hashes were sent (I4, R11). A
+ * step at a time: nothing here waits. Owned by the protection's thread.
  */
 #ifndef TMK_ROUND_H
 #define TMK_ROUND_H
@@ -18,7 +18,7 @@ enum tmk_round_state {
 	TMK_ROUND_IDLE,	    /* nothing under way; everything read before is acked */
 	TMK_ROUND_READING,  /* reads under way */
 	TMK_ROUND_READ,	    /* all is read, the last chunk still open: tmk_round_finish() closes it */
-	TMK_ROUND_DRAINING, /* waits for acks */
+	TMK_ROUND_DRAINING, /* waits for acks and results */
 };
 
 struct tmk_round;
@@ -36,6 +36,8 @@ int tmk_round_step(struct tmk_round *r, struct tmk_error *err);
 int tmk_round_finish(struct tmk_round *r, const struct tmk_mark *mark, struct tmk_error *err);
 /* Gives up what was not sent; marks stay in `taken`. To IDLE. */
 void tmk_round_abort(struct tmk_round *r);
+/* It sent hashes: until their results are there nobody knows what its end is (no point), and a session that is lost voids it. */
+bool tmk_round_hashed(const struct tmk_round *r);
 uint64_t tmk_round_gap(const struct tmk_round *r);   /* of its take */
 uint64_t tmk_round_bytes(const struct tmk_round *r); /* it took */
 uint64_t tmk_round_done(const struct tmk_round *r);  /* of these: read and packed */

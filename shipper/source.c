@@ -86,6 +86,8 @@ int tmk_source_attach(struct tmk_source *s, struct tmk_error *err)
 		s->held = i >= s->held ? i + 1 : s->held;
 		s->block_size[i] = a.block_size;
 		s->fresh |= a.fresh;
+		if (a.fresh)
+			tmk_doubt_all(s->doubt, i);
 	}
 	/* A disk that came first stays attached: its marks are kept until the others come too. */
 	tmk_marks_unlock(s->marks);
@@ -140,6 +142,21 @@ int tmk_source_scratch_kept(struct tmk_source *s, bool *kept, char *why, struct 
 	return rc;
 }
 
+/* A disk whose gap count moved was marked as a whole, and all that this take took of it is in doubt. */
+static int follow_gaps(struct tmk_source *s, struct tmk_tracker *t, struct tmk_error *err)
+{
+	int rc = 0;
+
+	for (uint16_t i = 0; i < s->spec.disk_count && !rc; i++) {
+		uint64_t gap;
+
+		rc = tmk_tracker_gap(t, &s->slots[i], 1, &gap, err);
+		if (!rc)
+			tmk_doubt_follow(s->doubt, i, gap);
+	}
+	return rc;
+}
+
 int tmk_source_take_frozen(struct tmk_source *s, struct tmk_take *out, struct tmk_error *err)
 {
 	struct tmk_tracker *t = tmk_marks_lock(s->marks);
@@ -147,6 +164,8 @@ int tmk_source_take_frozen(struct tmk_source *s, struct tmk_take *out, struct tm
 
 	if (!rc)
 		rc = tmk_tracker_take(t, s->slots, s->spec.disk_count, out, err);
+	if (!rc)
+		rc = follow_gaps(s, t, err);
 	tmk_marks_unlock(s->marks);
 	return rc;
 }
@@ -204,6 +223,21 @@ int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, 
 		rc = tmk_tracker_release(t, s->slots[covered[i].disk], (struct tmk_extent){covered[i].offset, covered[i].length},
 					 err);
 	tmk_marks_unlock(s->marks);
+	return rc;
+}
+
+int tmk_source_marked(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *marked, struct tmk_error *err)
+{
+	static const enum tmk_which maps[] = {TMK_TAKEN, TMK_NOW}; /* a take that ran meanwhile would move marks the other way */
+	struct tmk_extent e;
+	size_t count;
+	int rc = 0;
+
+	*marked = false;
+	for (size_t i = 0; i < 2 && !rc && !*marked; i++) {
+		rc = tmk_source_extents(s, maps[i], disk, extent.offset, &e, 1, &count, err);
+		*marked = !rc && count && e.offset < extent.offset + extent.length;
+	}
 	return rc;
 }
 
@@ -334,8 +368,10 @@ int tmk_source_mark_all(struct tmk_source *s, struct tmk_error *err)
 {
 	int rc = 0;
 
-	for (uint16_t i = 0; i < s->spec.disk_count && !rc; i++)
+	for (uint16_t i = 0; i < s->spec.disk_count && !rc; i++) {
+		tmk_doubt_all(s->doubt, i);
 		rc = tmk_source_mark(s, i, (struct tmk_extent){0, s->spec.disks[i].size}, err);
+	}
 	return rc;
 }
 

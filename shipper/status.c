@@ -28,19 +28,41 @@ static json_t *integer(uint64_t v)
 	return json_integer((json_int_t)v);
 }
 
+/* ns since 1970 */
+static const char *tell_time(uint64_t ns, char out[32])
+{
+	time_t seconds = (time_t)(ns / 1000000000u);
+	struct tm tm;
+
+	if (!gmtime_r(&seconds, &tm) || !strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		out[0] = '\0';
+	return out;
+}
+
 static json_t *point_json(const struct tmk_status_point *p, uint64_t now)
 {
 	char id[33], stamp[32];
-	time_t seconds = (time_t)(p->cut_time / 1000000000u);
-	struct tm tm;
 
 	if (!p->known)
 		return json_null();
 	tmk_hex(p->id, sizeof(p->id), id);
-	if (!gmtime_r(&seconds, &tm) || !strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		stamp[0] = '\0';
+	tell_time(p->cut_time, stamp);
 	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", id, "kind", p->app ? "app" : "crash", "label", p->label, "time",
 			 stamp, "age_seconds", integer((now - p->at_ms) / 1000), "frozen_ms", integer(p->frozen_ms));
+}
+
+static json_t *verify_json(const struct tmk_verify_state *v)
+{
+	const struct tmk_progress *p = &v->pass;
+	json_t *last = json_null();
+	char stamp[32];
+
+	if (p->last.known)
+		last = json_pack("{s:s, s:b, s:o, s:o}", "time", tell_time(p->last.time, stamp), "asked", p->last.asked,
+				 "different_bytes", integer(p->last.different), "skipped_bytes", integer(p->last.skipped));
+	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "running", p->asked, "done_bytes", integer(p->done), "total_bytes",
+			 integer(v->total), "different_bytes", integer(p->different), "skipped_bytes", integer(p->skipped),
+			 "last", last);
 }
 
 static json_t *disks_json(const struct tmk_protection_status *s, const struct tmk_spec *spec)
@@ -90,6 +112,7 @@ json_t *tmk_status_json(const struct tmk_protection_status *s, const struct tmk_
 	json_object_set_new(o, "sent_wire_bytes", integer(s->sent_wire_bytes));
 	json_object_set_new(o, "acked_chunk", integer(s->acked_chunk));
 	json_object_set_new(o, "unreadable_bytes", integer(s->bad_bytes));
+	json_object_set_new(o, "verify", verify_json(&s->verify));
 	json_object_set_new(o, "disks", disks_json(s, spec));
 	json_object_set_new(o, "point", point_json(&s->point, now));
 	json_object_set_new(o, "note", json_string(s->note));

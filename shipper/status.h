@@ -9,6 +9,7 @@
 
 #include "store.h"
 #include "tracker.h"
+#include "verify.h"
 
 enum tmk_protection_state {
 	TMK_STATE_STARTING,
@@ -41,6 +42,7 @@ struct tmk_protection_status {
 	uint64_t acked_chunk, generation, bad_bytes;
 	struct tmk_tracker_status trackers[TMK_DISKS_MAX];
 	struct tmk_status_point point;
+	struct tmk_verify_state verify;
 };
 
 /* A new reference. */

@@ -18,6 +18,8 @@
 #include "sum.h"
 #include "util.h"
 
+#define BLOCK 4096u	/* what is read, and hashed, is whole blocks */
+#define AWAITING_MAX 16 /* chunks with hashes: up to 64 MiB of disk each */
 #define PING_MS 20000
 #define SILENT_MS 300000 /* a target with a full journal does not read, and so does not answer PING */
 
@@ -27,6 +29,10 @@ struct tmk_stream {
 	struct tmk_link *link;
 	struct tmk_tls *tls; /* outlives the link */
 	struct tmk_flight flight;
+	struct tmk_flight awaiting;    /* acked, with hashes that were not compared yet */
+	struct tmk_compared *compared; /* room for one */
+	tmk_stream_heard heard;
+	void *heard_context;
 	struct tmk_stream_state state;
 	bool placed;		 /* cookie and chain were taken from the tracker */
 	struct tmk_cookie acked; /* last acked chunk, current epoch */
@@ -44,6 +50,11 @@ int tmk_stream_new(struct tmk_stream **out, const struct tmk_config *config, str
 
 	if (!s)
 		return -ENOMEM;
+	s->compared = malloc(sizeof(*s->compared));
+	if (!s->compared) {
+		free(s);
+		return -ENOMEM;
+	}
 	s->config = config;
 	s->source = source;
 	*out = s;
@@ -56,7 +67,28 @@ void tmk_stream_free(struct tmk_stream *s)
 		return;
 	tmk_stream_disconnect(s);
 	tmk_flight_drop(&s->flight);
+	free(s->compared);
 	free(s);
+}
+
+void tmk_stream_listen(struct tmk_stream *s, tmk_stream_heard heard, void *context)
+{
+	s->heard = heard;
+	s->heard_context = context;
+}
+
+/* What is in the window still goes to the target, where it has its place in the chain. */
+void tmk_stream_forget(struct tmk_stream *s)
+{
+	bool any = s->awaiting.count;
+
+	tmk_flight_drop(&s->awaiting);
+	for (const struct tmk_flight_entry *e = s->flight.first; e; e = e->next) {
+		any |= e->packed->hashes;
+		if (e->packed->hashes)
+			e->packed->covered_count = e->packed->hashes = 0;
+	}
+	s->state.forgotten += any;
 }
 
 static void count_traffic(struct tmk_stream *s)
@@ -78,6 +110,7 @@ void tmk_stream_disconnect(struct tmk_stream *s)
 
 	if (!s->link)
 		return;
+	tmk_stream_forget(s);
 	tmk_link_send(s->link, TMK_FRAME_BYE, NULL, 0, NULL, 0);
 	tmk_link_flush(s->link, 0, &err);
 	count_traffic(s);
@@ -174,6 +207,23 @@ static int open_tls(const struct tmk_stream *s, struct tmk_tls **tls, struct tmk
 
 /* ---- acks ---- */
 
+/* Released now, or once its hashes are compared. Takes the chunk over. */
+static int settle(struct tmk_stream *s, struct tmk_packed *p, struct tmk_error *err)
+{
+	int rc;
+
+	if (p->hashes) {
+		rc = tmk_flight_push(&s->awaiting, p);
+		if (!rc)
+			return 0;
+		tmk_error_sys(err, rc, "cannot keep a chunk");
+	} else {
+		rc = tmk_source_release(s->source, p->covered, p->covered_count, err);
+	}
+	tmk_packed_free(p);
+	return rc;
+}
+
 /* The cookie first, then the marks: killed in between, this source knows what the target has, and reads it once more. The other
  * way round it would go on behind a chunk that the target lost, without its marks (I2, R3). */
 static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err)
@@ -187,15 +237,79 @@ static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err
 	while (!rc && (p = tmk_flight_pop(&s->flight, number))) {
 		s->acked.number = p->number;
 		memcpy(s->acked.hash, p->hash, sizeof(s->acked.hash));
-		rc = set_cookie(s, err);
-		if (!rc)
-			rc = tmk_source_release(s->source, p->covered, p->covered_count, err);
 		s->state.acked_disk_bytes += p->disk_bytes;
 		if (p->marked)
 			memcpy(s->marked, p->mark_id, sizeof(s->marked));
-		tmk_packed_free(p);
+		rc = set_cookie(s, err);
+		if (!rc)
+			rc = settle(s, p, err);
+		else
+			tmk_packed_free(p);
 	}
 	return rc;
+}
+
+/* What differs, or cannot be compared, is read again: it is marked before the chunk's blocks are released, so that a shipper that
+ * is killed in between has it in either map. */
+static int mark_differing(struct tmk_stream *s, const struct tmk_compared *c, struct tmk_error *err)
+{
+	struct tmk_source *source = s->source;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < c->count && !rc; i++) {
+		const struct tmk_compared_extent *e = &c->extents[i];
+
+		tmk_doubt_clear(source->doubt, e->disk, e->offset, e->length);
+		rc = tmk_source_mark(source, e->disk, (struct tmk_extent){e->offset, e->length}, err);
+	}
+	return rc;
+}
+
+static int release_compared(struct tmk_stream *s, struct tmk_error *err)
+{
+	struct tmk_packed *p = tmk_flight_pop(&s->awaiting, UINT64_MAX);
+	int rc;
+
+	for (uint32_t i = 0; i < p->covered_count; i++)
+		tmk_doubt_clear(s->source->doubt, p->covered[i].disk, p->covered[i].offset, p->covered[i].length);
+	rc = tmk_source_release(s->source, p->covered, p->covered_count, err);
+	tmk_packed_free(p);
+	return rc;
+}
+
+static int check_compared(const struct tmk_stream *s, const struct tmk_compared *c, struct tmk_error *err)
+{
+	const struct tmk_spec *spec = &s->source->spec;
+
+	for (uint32_t i = 0; i < c->count; i++) {
+		const struct tmk_compared_extent *e = &c->extents[i];
+
+		if (e->disk >= spec->disk_count || e->offset > spec->disks[e->disk].size ||
+		    e->length > spec->disks[e->disk].size - e->offset)
+			return tmk_error_set(err, -EBADMSG, "the target compared what lies behind the end of disk %u", e->disk);
+		if (e->offset % BLOCK || (e->length % BLOCK && e->offset + e->length != spec->disks[e->disk].size))
+			return tmk_error_set(err, -EBADMSG, "the target compared parts of blocks of disk %u", e->disk);
+	}
+	return 0;
+}
+
+/* Results come in the order of the chunks. A number that nobody waits for is that of a chunk that was forgotten, or of one whose
+ * result the target's applier, started again, tells once more. */
+static int take_compared(struct tmk_stream *s, const uint8_t *body, size_t size, struct tmk_error *err)
+{
+	struct tmk_compared *c = s->compared;
+	const struct tmk_packed *p = s->awaiting.first ? s->awaiting.first->packed : NULL;
+	int rc = tmk_compared_decode(body, size, c, err);
+
+	if (rc || !p || c->number < p->number)
+		return rc;
+	if (c->number > p->number)
+		return tmk_error_set(err, -EBADMSG, "the target compared chunk %llu before chunk %llu",
+				     (unsigned long long)c->number, (unsigned long long)p->number);
+	rc = check_compared(s, c, err);
+	if (!rc)
+		rc = p->covered_count ? mark_differing(s, c, err) : s->heard(c, s->heard_context, err);
+	return rc || c->more ? rc : release_compared(s, err);
 }
 
 /* ---- resuming ---- */
@@ -319,6 +433,7 @@ static int begin(struct tmk_stream *s, const struct tmk_welcome *w, const atomic
 
 	s->acked.generation = w->generation;
 	s->window = w->window;
+	s->state.holds = w->holds;
 	s->last_sent = s->last_heard = tmk_now_ms();
 	if (!rc)
 		rc = resume(s, w, stop, err);
@@ -400,6 +515,8 @@ static int take_frame(struct tmk_stream *s, const struct tmk_frame *frame, const
 	case TMK_FRAME_ACK:
 		rc = tmk_ack_decode(body, frame->length, &number, err);
 		return rc ? rc : take_ack(s, number, err);
+	case TMK_FRAME_COMPARED:
+		return take_compared(s, body, frame->length, err);
 	case TMK_FRAME_NOTE:
 		return take_note(s, body, frame->length, err);
 	case TMK_FRAME_PONG:
@@ -460,12 +577,13 @@ int tmk_stream_pump(struct tmk_stream *s, struct tmk_error *err)
 
 bool tmk_stream_open(const struct tmk_stream *s)
 {
-	return s->link && s->flight.bytes < s->config->window && (!s->window || s->flight.count < s->window);
+	return s->link && s->flight.bytes < s->config->window && (!s->window || s->flight.count < s->window) &&
+	       s->awaiting.count < AWAITING_MAX;
 }
 
 bool tmk_stream_drained(const struct tmk_stream *s)
 {
-	return !s->flight.count;
+	return !s->flight.count && !s->awaiting.count;
 }
 
 int tmk_stream_seal(struct tmk_stream *s, struct tmk_packer *packer, const struct tmk_mark *mark, struct tmk_error *err)

@@ -5,6 +5,9 @@
  *
  * Chunks stay in the window until they are acked, also while there is no session; a new session sends them again if the target
  * stands where this shipper left it. If it does not, they are dropped: their blocks are still marked in `taken`.
+ *
+ * An ack releases what a chunk covers, but not if it carries hashes: then the result of the comparison does (R11). Results belong
+ * to a session; those that it did not bring are forgotten with it, and what they were to release stays marked.
  */
 #ifndef TMK_STREAM_H
 #define TMK_STREAM_H
@@ -30,10 +33,15 @@ struct tmk_stream_state {
 	uint64_t sent_wire_bytes;
 	uint64_t acked_disk_bytes; /* since the start */
 	uint64_t resets;	   /* how often the window was dropped: a round that began before is void */
+	uint64_t forgotten;	   /* how often results of hashes were given up: a round with hashes is void */
+	bool holds;		   /* the replica may hold what is in doubt: hash first */
 };
 
 int tmk_stream_new(struct tmk_stream **out, const struct tmk_config *config, struct tmk_source *source);
 void tmk_stream_free(struct tmk_stream *s);
+/* Where results for hashes go that cover nothing (verify); those of others mark and release by themselves. */
+typedef int (*tmk_stream_heard)(const struct tmk_compared *compared, void *context, struct tmk_error *err);
+void tmk_stream_listen(struct tmk_stream *s, tmk_stream_heard heard, void *context);
 /* One attempt: connect, HELLO, WELCOME, take up the chain. Blocks while the target can be reached and says nothing, for
  * at most some two minutes; gives up early when *stop becomes true. */
 int tmk_stream_connect(struct tmk_stream *s, const atomic_bool *stop, struct tmk_error *err);
@@ -42,7 +50,9 @@ void tmk_stream_disconnect(struct tmk_stream *s);
 int tmk_stream_pump(struct tmk_stream *s, struct tmk_error *err);
 /* True while the window has room for another chunk. */
 bool tmk_stream_open(const struct tmk_stream *s);
-bool tmk_stream_drained(const struct tmk_stream *s); /* nothing unacked */
+bool tmk_stream_drained(const struct tmk_stream *s); /* nothing unacked, no hash uncompared */
+/* Results that are still to come do not count any more, and release nothing. */
+void tmk_stream_forget(struct tmk_stream *s);
 /* Seals what the packer holds as the next chunk of the chain and sends it. mark may be NULL. */
 int tmk_stream_seal(struct tmk_stream *s, struct tmk_packer *packer, const struct tmk_mark *mark, struct tmk_error *err);
 const struct tmk_stream_state *tmk_stream_state(const struct tmk_stream *s);

@@ -228,6 +228,67 @@ static int verb_mark(struct answer *a)
 	return finish(a, json_pack("{s:s, s:s, s:b}", "name", name, "id", hex, "durable", wait));
 }
 
+/* Until the pass that began when `pass` had ended is over. */
+static int wait_verified(struct answer *a, const char *name, uint64_t pass, struct tmk_verify_state *out)
+{
+	bool waits;
+
+	for (;;) {
+		struct tmk_protection *p = tmk_roster_get(a->daemon->roster, name, &a->err);
+
+		if (!p)
+			return a->err.code;
+		tmk_protection_verified(p, out, &waits);
+		tmk_roster_put(a->daemon->roster, name);
+		if (!waits && (out->passes != pass || !out->pass.asked))
+			return out->cancelled ? tmk_error_set(&a->err, -ECANCELED, "the verify was cancelled") : 0;
+		if (client_left(a->call) ||
+		    !tmk_control_progress(a->call, json_pack("{s:I, s:I}", "done", (json_int_t)out->pass.done, "total",
+							     (json_int_t)out->total))) {
+			a->gone = true;
+			return -EPIPE;
+		}
+		if (a->daemon->stopping)
+			return tmk_error_set(&a->err, -ESHUTDOWN,
+					     "the shipper is stopping; the next one goes on with the verify");
+	}
+}
+
+static int begin_verify(struct answer *a, const char *name, bool cancel, uint64_t rate, uint64_t *pass)
+{
+	struct tmk_protection *p = tmk_roster_get(a->daemon->roster, name, &a->err);
+	int rc;
+
+	if (!p)
+		return a->err.code;
+	rc = cancel ? tmk_protection_verify_cancel(p, &a->err) : tmk_protection_verify(p, rate, pass, &a->err);
+	tmk_roster_put(a->daemon->roster, name);
+	return rc;
+}
+
+static int verb_verify(struct answer *a)
+{
+	const char *name;
+	int wait = 0, cancel = 0, rc;
+	json_int_t rate = 0;
+	uint64_t pass = 0;
+	struct tmk_verify_state v = {0};
+
+	rc = unpack(a, "{s:s, s?b, s?b, s?I !}", "name", &name, "wait", &wait, "cancel", &cancel, "rate", &rate);
+	if (rc)
+		return rc;
+	if (rate < 0 || (cancel && (wait || rate)))
+		return tmk_error_set(&a->err, -EINVAL, "rate is bytes a second; cancel goes with nothing else");
+	rc = begin_verify(a, name, cancel, (uint64_t)rate, &pass);
+	if (!rc && wait)
+		rc = wait_verified(a, name, pass, &v);
+	if (rc)
+		return rc;
+	return finish(a,
+		      json_pack("{s:s, s:b, s:b, s:I, s:I}", "name", name, "ended", wait, "cancelled", cancel, "different_bytes",
+				(json_int_t)v.pass.last.different, "skipped_bytes", (json_int_t)v.pass.last.skipped));
+}
+
 static int verb_status(struct answer *a)
 {
 	struct tmk_target_address target;
@@ -253,7 +314,7 @@ static const struct {
 	int (*run)(struct answer *a);
 } verbs[] = {
 	{"join", verb_join},	 {"protect", verb_protect}, {"unprotect", verb_unprotect}, {"pause", verb_pause},
-	{"resume", verb_resume}, {"mark", verb_mark},	    {"status", verb_status},
+	{"resume", verb_resume}, {"mark", verb_mark},	    {"verify", verb_verify},	   {"status", verb_status},
 };
 
 static int run(struct answer *a, const char *verb)

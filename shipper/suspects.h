@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Ranges that a verify found different and looks at once more before it says so (verify.h). No I/O. */
+#ifndef TMK_SUSPECTS_H
+#define TMK_SUSPECTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire.h"
+
+#define TMK_SUSPECTS_MAX 256
+
+struct tmk_suspect {
+	uint16_t disk;
+	uint32_t length; /* bytes, at most TMK_READ_MAX */
+	uint64_t offset;
+	uint64_t since; /* ms */
+	bool looking;	/* its second look is under way */
+};
+struct tmk_suspects {
+	size_t count;
+	struct tmk_suspect list[TMK_SUSPECTS_MAX];
+};
+
+/* False: there is no room for all of it; nothing was added. */
+bool tmk_suspects_add(struct tmk_suspects *s, const struct tmk_compared_extent *e);
+bool tmk_suspect_ripe(const struct tmk_suspect *s);
+bool tmk_suspects_ripe(const struct tmk_suspects *s); /* one of them is */
+/* It could not be compared: those in the range are looked at another time. */
+void tmk_suspects_later(struct tmk_suspects *s, const struct tmk_compared_extent *e);
+/* The second look is over: those that were looked at are gone. */
+void tmk_suspects_looked(struct tmk_suspects *s);
+/* It came to nothing: they stay. */
+void tmk_suspects_unlook(struct tmk_suspects *s);
+
+#endif

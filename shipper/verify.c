@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See verify.h. A place in a pass is a byte in all disks, one behind the other. */
+#include "verify.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "parts.h"
+#include "suspects.h"
+#include "util.h"
+
+#define BATCH_MS 500	      /* that rounds wait for a batch that could go on */
+#define RESULT_MS 5000	      /* and for results */
+#define ROLLING (64ull << 20) /* bytes of a batch of the rolling pass */
+#define SAVE_MS 2000
+
+enum stage { RESTING, READING, WAITING };
+
+struct tmk_verify {
+	struct tmk_verify_parts parts;
+	struct tmk_verify_state state;
+	uint64_t rate;
+	enum stage stage;
+	bool second; /* this batch looks at suspects */
+	bool enough; /* nothing more is read in it */
+	uint64_t at, until, began, saved;
+	size_t suspect; /* the next one to look at */
+	struct tmk_suspects suspects;
+	/* The first marked extents at or behind the last place that was asked for, by map. */
+	struct {
+		bool known;
+		uint16_t disk;
+		struct tmk_extent extent; /* length 0: none up to the disk's end */
+	} dirty[2];
+};
+
+static void save(struct tmk_verify *v)
+{
+	v->saved = tmk_now_ms();
+	tmk_progress_save(&v->state.pass, v->parts.config->run_dir, &v->parts.source->spec);
+}
+
+int tmk_verify_new(struct tmk_verify **out, const struct tmk_verify_parts *parts)
+{
+	struct tmk_verify *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	v->parts = *parts;
+	v->state.total = tmk_source_size(parts->source);
+	if (!tmk_progress_load(&v->state.pass, parts->config->run_dir, &parts->source->spec) ||
+	    v->state.pass.done > v->state.total)
+		v->state.pass = (struct tmk_progress){.started = tmk_now_ms()};
+	*out = v;
+	return 0;
+}
+
+void tmk_verify_free(struct tmk_verify *v)
+{
+	if (!v)
+		return;
+	save(v);
+	free(v);
+}
+
+void tmk_verify_remove(const char *run_dir, const char *name)
+{
+	tmk_progress_remove(run_dir, name);
+}
+
+const struct tmk_verify_state *tmk_verify_state(const struct tmk_verify *v)
+{
+	return &v->state;
+}
+
+void tmk_verify_ask(struct tmk_verify *v, uint64_t rate)
+{
+	tmk_verify_abort(v);
+	v->state.pass.asked = true;
+	v->state.cancelled = false;
+	v->state.pass.done = v->state.pass.different = v->state.pass.skipped = 0;
+	v->state.pass.started = tmk_now_ms();
+	v->rate = rate;
+	save(v);
+}
+
+/* The rolling pass begins anew. */
+static void end_pass(struct tmk_verify *v)
+{
+	v->state.passes += v->state.pass.asked;
+	v->state.pass.asked = false;
+	v->state.pass.done = v->state.pass.different = v->state.pass.skipped = 0;
+	v->state.pass.started = tmk_now_ms();
+	v->rate = 0;
+	save(v);
+}
+
+void tmk_verify_cancel(struct tmk_verify *v)
+{
+	tmk_verify_abort(v);
+	if (!v->state.pass.asked)
+		return;
+	v->state.cancelled = true;
+	end_pass(v);
+}
+
+/* ---- when ---- */
+
+/* The bytes that the rolling pass should be through with by now. */
+static uint64_t rolled(const struct tmk_verify *v)
+{
+	uint64_t elapsed = tmk_now_ms() - v->state.pass.started, every = v->parts.config->verify_every;
+
+	if (!every)
+		return 0;
+	return elapsed >= every ? v->state.total : (uint64_t)((double)v->state.total * ((double)elapsed / (double)every));
+}
+
+bool tmk_verify_due(const struct tmk_verify *v)
+{
+	uint64_t left = v->state.total - v->state.pass.done;
+
+	if (tmk_suspects_ripe(&v->suspects))
+		return true;
+	if (!left)
+		return false;
+	return v->state.pass.asked || rolled(v) >= v->state.pass.done + (left < ROLLING ? left : ROLLING);
+}
+
+bool tmk_verify_active(const struct tmk_verify *v)
+{
+	return v->stage != RESTING;
+}
+
+/* ---- a batch ---- */
+
+static int hear(const struct tmk_compared *c, void *context, struct tmk_error *err);
+
+static uint64_t slower(uint64_t a, uint64_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
+void tmk_verify_begin(struct tmk_verify *v)
+{
+	const struct tmk_config *c = v->parts.config;
+
+	v->second = tmk_suspects_ripe(&v->suspects);
+	v->enough = false;
+	v->at = v->state.pass.done;
+	v->until = v->state.pass.asked || v->state.total - v->at < ROLLING ? v->state.total : v->at + ROLLING;
+	v->suspect = 0;
+	v->began = tmk_now_ms();
+	v->dirty[0].known = v->dirty[1].known = false;
+	v->stage = READING;
+	tmk_packer_reset(v->parts.packer);
+	tmk_stream_listen(v->parts.stream, hear, v);
+	tmk_reader_set_rate(v->parts.reader, slower(c->read_rate, v->rate ? v->rate : c->verify_rate));
+}
+
+static void rest(struct tmk_verify *v)
+{
+	v->stage = RESTING;
+	tmk_reader_set_rate(v->parts.reader, v->parts.config->read_rate);
+}
+
+void tmk_verify_abort(struct tmk_verify *v)
+{
+	if (v->stage == RESTING)
+		return;
+	tmk_reader_drain(v->parts.reader);
+	tmk_packer_reset(v->parts.packer);
+	tmk_stream_forget(v->parts.stream);
+	tmk_suspects_unlook(&v->suspects);
+	rest(v);
+}
+
+/* ---- what to read ---- */
+
+/* The disk of a place, and where on it. */
+static uint16_t locate(const struct tmk_verify *v, uint64_t at, uint64_t *offset)
+{
+	const struct tmk_spec *spec = &v->parts.source->spec;
+	uint16_t disk = 0;
+
+	while (at >= spec->disks[disk].size)
+		at -= spec->disks[disk++].size;
+	*offset = at;
+	return disk;
+}
+
+/* The first marked extent at or behind the place; length 0: none. As of when it was asked for: what is marked later shows when
+ * the result comes. */
+static int next_dirty(struct tmk_verify *v, uint16_t disk, uint64_t offset, struct tmk_extent *out, struct tmk_error *err)
+{
+	static const enum tmk_which maps[] = {TMK_TAKEN, TMK_NOW};
+
+	out->length = 0;
+	for (size_t i = 0; i < 2; i++) {
+		struct tmk_extent *e = &v->dirty[i].extent;
+		size_t count;
+		int rc;
+
+		if (!v->dirty[i].known || v->dirty[i].disk != disk || (e->length && offset >= e->offset + e->length)) {
+			rc = tmk_source_extents(v->parts.source, maps[i], disk, offset, e, 1, &count, err);
+			if (rc)
+				return rc;
+			if (!count)
+				e->length = 0;
+			v->dirty[i].known = true;
+			v->dirty[i].disk = disk;
+		}
+		if (e->length && (!out->length || e->offset < out->offset))
+			*out = *e;
+	}
+	return 0;
+}
+
+/* The part of the range at its start that can be read and compared; 0: `*skip` bytes of it cannot. */
+static int clean_part(struct tmk_verify *v, uint16_t disk, uint64_t offset, uint64_t *length, uint64_t *skip, bool *count,
+		      struct tmk_error *err)
+{
+	struct tmk_extent e;
+	int rc = next_dirty(v, disk, offset, &e, err);
+
+	*skip = 0;
+	*count = true;
+	if (rc)
+		return rc;
+	if (e.length && e.offset <= offset) {
+		*skip = e.offset + e.length - offset < *length ? e.offset + e.length - offset : *length;
+		return 0;
+	}
+	if (e.length && e.offset - offset < *length)
+		*length = e.offset - offset;
+	if (tmk_scratch_split(&v->parts.source->scratch, disk, offset, length)) {
+		*skip = *length;
+		*count = false; /* nobody's data: there is nothing to compare */
+	} else if (tmk_source_bad_split(v->parts.source, disk, offset, length)) {
+		*skip = *length;
+	}
+	return 0;
+}
+
+static int submit_next(struct tmk_verify *v, struct tmk_error *err)
+{
+	uint64_t offset, length, skip;
+	uint16_t disk = locate(v, v->at, &offset);
+	bool count;
+	int rc;
+
+	length = v->parts.source->spec.disks[disk].size - offset;
+	rc = clean_part(v, disk, offset, &length, &skip, &count, err);
+	if (rc)
+		return rc;
+	if (skip) {
+		v->state.pass.skipped += count ? skip : 0;
+		v->at += skip;
+		return 0;
+	}
+	if (length > TMK_READ_MAX - offset % TMK_READ_MAX)
+		length = TMK_READ_MAX - offset % TMK_READ_MAX;
+	rc = tmk_reader_submit(v->parts.reader, disk, offset, (uint32_t)length, false, err);
+	if (!rc)
+		v->at += length;
+	return rc;
+}
+
+static int submit_suspect(struct tmk_verify *v, struct tmk_error *err)
+{
+	struct tmk_suspect *s = &v->suspects.list[v->suspect];
+	bool ripe = tmk_suspect_ripe(s);
+	int rc = ripe ? tmk_reader_submit(v->parts.reader, s->disk, s->offset, s->length, false, err) : 0;
+
+	if (rc)
+		return rc;
+	s->looking = ripe;
+	v->suspect++;
+	return 0;
+}
+
+static int submit(struct tmk_verify *v, bool hurry, struct tmk_error *err)
+{
+	int rc = 0;
+
+	while (!rc && !v->enough) {
+		if (v->second)
+			v->enough = v->suspect == v->suspects.count;
+		else
+			v->enough = v->at >= v->until || (hurry && tmk_now_ms() - v->began >= BATCH_MS);
+		if (!v->enough)
+			rc = v->second ? submit_suspect(v, err) : submit_next(v, err);
+	}
+	return rc == -EAGAIN ? 0 : rc;
+}
+
+/* ---- what was read ---- */
+
+/* A block that cannot be read is the rounds' business (R30). */
+static int take_failed(struct tmk_verify *v, const struct tmk_read *read, struct tmk_error *err)
+{
+	if (!tmk_parts_medium(read->error))
+		return tmk_error_set(err, -EIO, "cannot read %s at byte %llu: %s", v->parts.source->spec.disks[read->disk].path,
+				     (unsigned long long)read->offset, strerror(-read->error));
+	v->state.pass.skipped += read->length;
+	return tmk_source_mark(v->parts.source, read->disk, (struct tmk_extent){read->offset, read->length}, err);
+}
+
+static int pack_one(struct tmk_verify *v, const struct tmk_read *read, struct tmk_error *err)
+{
+	struct tmk_packer *p = v->parts.packer;
+	int rc;
+
+	if (read->unreadable)
+		return take_failed(v, read, err);
+	if (tmk_packer_hash(p, read->disk, read->offset, read->data, read->length, false))
+		return 0;
+	rc = tmk_stream_seal(v->parts.stream, p, NULL, err);
+	if (!rc && !tmk_packer_hash(p, read->disk, read->offset, read->data, read->length, false))
+		rc = tmk_error_set(err, -EINVAL, "the hash of a read does not fit into an empty chunk");
+	return rc;
+}
+
+static int pack(struct tmk_verify *v, struct tmk_error *err)
+{
+	struct tmk_read read;
+	int rc = 0;
+
+	while (!rc && tmk_stream_open(v->parts.stream)) {
+		rc = tmk_reader_next(v->parts.reader, &read, err);
+		if (rc)
+			break;
+		rc = pack_one(v, &read, err);
+		tmk_reader_put(v->parts.reader, &read);
+	}
+	return rc == -EAGAIN ? 0 : rc;
+}
+
+/* ---- what came of it ---- */
+
+static int differs(struct tmk_verify *v, const struct tmk_compared_extent *e, struct tmk_error *err)
+{
+	const char *path = v->parts.source->spec.disks[e->disk].path;
+	struct tmk_extent extent = {e->offset, e->length};
+	bool marked;
+	int rc = tmk_source_marked(v->parts.source, e->disk, extent, &marked, err);
+
+	if (rc)
+		return rc;
+	if (marked) {
+		v->state.pass.skipped += e->length;
+		return 0;
+	}
+	if (!v->second && tmk_suspects_add(&v->suspects, e))
+		return 0;
+	v->state.pass.different += e->length;
+	tmk_log_error(
+		"%s: the replica differs from %s in the %llu bytes at byte %llu, which nobody is known to have written: they "
+		"are sent again",
+		v->parts.source->spec.name, path, (unsigned long long)e->length, (unsigned long long)e->offset);
+	return tmk_source_mark(v->parts.source, e->disk, extent, err);
+}
+
+static int hear(const struct tmk_compared *c, void *context, struct tmk_error *err)
+{
+	struct tmk_verify *v = context;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < c->count && !rc; i++) {
+		const struct tmk_compared_extent *e = &c->extents[i];
+
+		if (e->verdict == TMK_DIFFERS)
+			rc = differs(v, e, err);
+		else if (!v->second)
+			v->state.pass.skipped += e->length;
+		else
+			tmk_suspects_later(&v->suspects, e);
+	}
+	return rc;
+}
+
+static void end_batch(struct tmk_verify *v)
+{
+	struct tmk_progress *p = &v->state.pass;
+
+	rest(v);
+	if (v->second)
+		tmk_suspects_looked(&v->suspects);
+	else
+		p->done = v->at;
+	if (p->done == v->state.total && !v->suspects.count) {
+		p->last.known = true;
+		p->last.asked = p->asked;
+		p->last.time = tmk_clock_ns();
+		p->last.different = p->different;
+		p->last.skipped = p->skipped;
+		tmk_log_info("%s: verified; %llu bytes differed, %llu were not compared", v->parts.source->spec.name,
+			     (unsigned long long)p->different, (unsigned long long)p->skipped);
+		end_pass(v);
+	} else if (tmk_now_ms() - v->saved >= SAVE_MS) {
+		save(v);
+	}
+}
+
+static int close_reading(struct tmk_verify *v, struct tmk_error *err)
+{
+	int rc = tmk_packer_empty(v->parts.packer) ? 0 : tmk_stream_seal(v->parts.stream, v->parts.packer, NULL, err);
+
+	v->began = tmk_now_ms();
+	v->stage = WAITING;
+	return rc;
+}
+
+int tmk_verify_step(struct tmk_verify *v, bool hurry, struct tmk_error *err)
+{
+	int rc = 0;
+
+	if (v->stage == READING) {
+		rc = pack(v, err);
+		if (!rc)
+			rc = submit(v, hurry, err);
+		if (!rc && v->enough && !tmk_reader_busy(v->parts.reader))
+			rc = close_reading(v, err);
+	}
+	if (rc || v->stage != WAITING)
+		return rc;
+	if (tmk_stream_drained(v->parts.stream))
+		end_batch(v);
+	else if (hurry && tmk_now_ms() - v->began >= RESULT_MS)
+		tmk_verify_abort(v);
+	return 0;
+}
