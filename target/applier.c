@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See applier.h. Two cursors: one looks ahead for the closing mark and so reads and checks the whole interval before the first
- * byte of it is applied (rot in the journal must not cost the point that is there), one applies.
+ * byte of it is applied (rot in the journal must not cost the point that is there), and compares; one applies.
  */
 #include "applier.h"
 
@@ -12,11 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "compare.h"
 #include "journal.h"
 #include "point_scan.h"
 #include "replica.h"
 
-#define BATCH (64u << 20) /* bytes of records between two commits, and that one step looks ahead */
+#define BATCH (64u << 20) /* bytes of records, and compared, between two commits, and that one step looks ahead */
 
 struct tmk_applier {
 	const struct tmk_io *io;
@@ -25,19 +26,30 @@ struct tmk_applier {
 	struct tmk_replica *replica;	  /* NULL after a fault: opened anew by the next step */
 	struct tmk_journal_cursor *next;  /* behind what was applied, committed or not */
 	struct tmk_journal_cursor *ahead; /* POINT: looks for the closing mark; NULL: begins behind the point */
+	struct tmk_touched *touched;	  /* by what it read; NULL: nothing was read of this interval */
 	uint64_t mark;			  /* what it found, 0: nothing yet */
 	struct tmk_place reached;	  /* the last chunk applied since the replica was opened */
-	uint64_t pending;		  /* bytes of records applied since the last commit */
+	uint64_t pending;		  /* bytes of records applied, and compared, since the last commit */
+	uint64_t redo;			  /* chunks up to this one may have been applied before the replica was opened */
+	struct tmk_compare *compare;
+	uint64_t told; /* the last chunk whose comparison was told */
 };
+
+static void forget_interval(struct tmk_applier *a)
+{
+	tmk_touched_free(a->touched);
+	a->touched = NULL;
+	a->mark = 0;
+}
 
 static void let_go(struct tmk_applier *a)
 {
+	forget_interval(a);
 	tmk_journal_cursor_close(a->next);
 	tmk_journal_cursor_close(a->ahead);
 	tmk_replica_close(a->replica);
 	a->next = a->ahead = NULL;
 	a->replica = NULL;
-	a->mark = 0;
 	a->pending = 0;
 }
 
@@ -67,7 +79,9 @@ static int take_up(struct tmk_applier *a, struct tmk_error *err)
 	s = tmk_replica_sidecar(a->replica);
 	a->reached.number = s->applied;
 	memcpy(a->reached.hash, s->applied_hash, TMK_HASH_SIZE);
-	ret = open_cursor(a, &a->next, err);
+	ret = tmk_journal_last(a->io, a->journal, s->protection, &a->redo, err);
+	if (!ret)
+		ret = open_cursor(a, &a->next, err);
 	if (ret)
 		let_go(a);
 	return ret;
@@ -88,6 +102,7 @@ static void tell_point(struct tmk_applier *a)
 int tmk_applier_open(struct tmk_applier **out, const struct tmk_io *io, int dir, const struct tmk_applier_events *events,
 		     struct tmk_error *err)
 {
+	const struct tmk_compare_events compare = {events->compared, events->unread, events->context};
 	struct tmk_applier *a = calloc(1, sizeof(*a));
 	int ret = 0;
 
@@ -100,6 +115,8 @@ int tmk_applier_open(struct tmk_applier **out, const struct tmk_io *io, int dir,
 	a->journal = openat(dir, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (a->journal < 0)
 		ret = tmk_error_sys(err, -errno, "cannot open the journal's directory");
+	else if (tmk_compare_new(&a->compare, &compare))
+		ret = tmk_error_set(err, -ENOMEM, "no memory for an applier");
 	if (!ret)
 		ret = take_up(a, err);
 	if (ret) {
@@ -116,9 +133,35 @@ void tmk_applier_close(struct tmk_applier *a)
 	if (!a)
 		return;
 	let_go(a);
+	tmk_compare_free(a->compare);
 	if (a->journal >= 0)
 		close(a->journal);
 	free(a);
+}
+
+/* ---- comparing ---- */
+
+/* A chunk's HASH records, once; bytes that were compared. Its result may be undecided, but never be missing: the source waits. */
+static uint64_t compare(struct tmk_applier *a, const struct tmk_journal_chunk *chunk, bool decide)
+{
+	uint64_t bytes = a->events.compared ? tmk_compare_bytes(&chunk->header, chunk->raw) : 0;
+
+	if (!bytes || chunk->header.number <= a->told)
+		return 0;
+	tmk_compare_chunk(a->compare, decide ? a->replica : NULL, a->touched, &chunk->header, chunk->raw);
+	a->told = chunk->header.number;
+	return decide ? bytes : 0;
+}
+
+static void touch(struct tmk_applier *a, const struct tmk_journal_chunk *chunk)
+{
+	struct tmk_walk w = tmk_walk(&chunk->header, chunk->raw);
+	struct tmk_record record;
+	const uint8_t *body;
+
+	while (tmk_walk_next(&w, &record, &body))
+		if (record.type != TMK_HASH && record.type != TMK_MARK)
+			tmk_touched_add(a->touched, record.disk, record.offset, record.length);
 }
 
 /* ---- applying ---- */
@@ -157,7 +200,7 @@ static int become_point(struct tmk_applier *a, const struct tmk_journal_chunk *c
 	if (ret)
 		return ret;
 	tmk_replica_unlock(a->replica);
-	a->mark = 0;
+	forget_interval(a);
 	if (a->events.point)
 		a->events.point(&p, a->events.context);
 	return 0;
@@ -175,8 +218,10 @@ static int run(struct tmk_applier *a, uint64_t last, struct tmk_error *err)
 		ret = tmk_journal_cursor_next(a->next, last, &chunk, err);
 		if (ret == -EAGAIN)
 			return a->pending ? commit(a, s->state, s->point, s->until, err) : 0;
-		if (!ret)
-			ret = tmk_replica_apply(a->replica, &chunk.header, chunk.raw, err);
+		if (ret)
+			return ret;
+		a->pending += compare(a, &chunk, s->state == TMK_REPLICA_EMPTY && chunk.header.number > a->redo);
+		ret = tmk_replica_apply(a->replica, &chunk.header, chunk.raw, err);
 		if (ret)
 			return ret;
 		a->reached.number = chunk.header.number;
@@ -188,18 +233,31 @@ static int run(struct tmk_applier *a, uint64_t last, struct tmk_error *err)
 	return commit(a, s->state, s->point, s->until, err) ?: 1;
 }
 
+static int begin_to_look(struct tmk_applier *a, struct tmk_error *err)
+{
+	const struct tmk_disk_sizes sizes = sizes_of(tmk_replica_sidecar(a->replica));
+	int ret = a->ahead ? 0 : open_cursor(a, &a->ahead, err);
+
+	if (!ret && !a->touched && tmk_touched_new(&a->touched, &sizes))
+		ret = tmk_error_set(err, -ENOMEM, "no memory to know what an interval touches");
+	return ret;
+}
+
 /* Is the next interval's closing mark durable? Reads and checks what lies before it. 1: yes, a->mark; 2: more to read; 0: no. */
 static int look_ahead(struct tmk_applier *a, uint64_t durable, struct tmk_error *err)
 {
 	struct tmk_journal_chunk chunk;
 	uint64_t seen = 0;
-	int ret = a->ahead ? 0 : open_cursor(a, &a->ahead, err);
+	int ret = begin_to_look(a, err);
 
 	while (!ret && !a->mark && seen < BATCH) {
 		ret = tmk_journal_cursor_next(a->ahead, durable, &chunk, err);
-		if (!ret && chunk.marked)
+		if (ret)
+			break;
+		seen += chunk.header.raw_length + compare(a, &chunk, true);
+		touch(a, &chunk);
+		if (chunk.marked)
 			a->mark = chunk.header.number;
-		seen += ret ? 0 : chunk.header.raw_length;
 	}
 	if (ret == -EAGAIN)
 		return 0;
@@ -265,7 +323,7 @@ int tmk_applier_give_up_point(struct tmk_applier *a, struct tmk_error *err)
 	ret = commit(a, TMK_REPLICA_EMPTY, 0, 0, err);
 	tmk_journal_cursor_close(a->ahead);
 	a->ahead = NULL;
-	a->mark = 0;
+	forget_interval(a);
 	if (ret)
 		let_go(a);
 	return ret;

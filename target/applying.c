@@ -10,6 +10,7 @@
 #include "applying.h"
 #include "channel.h"
 #include "log.h"
+#include "message.h"
 #include "replica.h"
 
 #define BUSY_MS 200	/* an export reads the replica */
@@ -50,6 +51,20 @@ static void point(const struct tmk_point *p, void *context)
 	struct tmk_writer_buf w = tmk_writer_buf(body, sizeof(body));
 	tmk_channel_put_point(&w, p);
 	say(a, w.failed ? -EMSGSIZE : tmk_channel_send(a->channel, TMK_MESSAGE_POINT, body, w.at, -1));
+}
+
+static void compared(const struct tmk_compared *result, void *context)
+{
+	struct applying *a = context;
+	static uint8_t body[TMK_MESSAGE_MAX];
+	size_t size = tmk_compared_encode(result, body, sizeof(body));
+	say(a, size ? tmk_channel_send(a->channel, TMK_MESSAGE_COMPARED, body, size, -1) : -EMSGSIZE);
+}
+
+static void unread(const char *text, void *context)
+{
+	const struct applying *a = context;
+	tmk_log_warning("%s: cannot be compared: %s", a->with->name, text);
 }
 
 /* Said when it begins and when it is over. */
@@ -103,7 +118,8 @@ static void wait_for_orders(struct applying *a, int timeout_ms)
 
 static int open_applier(struct applying *a, struct tmk_error *err)
 {
-	const struct tmk_applier_events events = {.applied = applied, .point = point, .context = a};
+	const struct tmk_applier_events events = {
+		.applied = applied, .point = point, .compared = compared, .unread = unread, .context = a};
 	struct tmk_sidecar now;
 	int bad = tmk_applier_open(&a->applier, &tmk_io_real, a->with->dir, &events, err);
 	if (bad) {

@@ -16,10 +16,11 @@ int tmk_channel_pair(int ends[2])
 {
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
-	/* A whole message has to fit at once; the rest is room for the supervisor's short ones. */
-	int size = 8 * TMK_MESSAGE_MAX;
+	/* Whole messages have to fit, also those that a receiver cannot read while it waits for its disk. */
+	int size = 64 * TMK_MESSAGE_MAX;
 	for (int i = 0; i < 2; i++)
-		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+		if (setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+			setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	return 0;
 }
 
@@ -213,6 +214,7 @@ void tmk_channel_put_acceptance(struct tmk_writer_buf *w, const struct tmk_accep
 	tmk_put_u64(w, a->reserve);
 	tmk_put_u32(w, a->window);
 	tmk_put_u64(w, a->growth);
+	tmk_put_u8(w, a->holds);
 	tmk_put_u16(w, a->sizes.count);
 	for (unsigned i = 0; i < a->sizes.count && i < TMK_DISKS_MAX; i++)
 		tmk_put_u64(w, a->sizes.sizes[i]);
@@ -231,6 +233,9 @@ void tmk_channel_get_acceptance(struct tmk_reader *r, struct tmk_acceptance *a)
 	a->reserve = tmk_get_u64(r);
 	a->window = tmk_get_u32(r);
 	a->growth = tmk_get_u64(r);
+	a->holds = tmk_get_u8(r);
+	if (a->holds > 1)
+		r->failed = true;
 	a->sizes.count = get_count(r);
 	for (unsigned i = 0; i < a->sizes.count; i++)
 		a->sizes.sizes[i] = tmk_get_u64(r);

@@ -31,9 +31,10 @@ enum tmk_message_type {
 	TMK_MESSAGE_DURABLE, /* u64 */
 	TMK_MESSAGE_FULL,    /* string: why no chunk is taken now; empty: over */
 	/* applier to supervisor */
-	TMK_MESSAGE_APPLIED, /* u16 state, u64 applied, 32 bytes hash, u64 point, u64 until */
-	TMK_MESSAGE_POINT,   /* tmk_channel_put_point() */
-	TMK_MESSAGE_TROUBLE, /* u32 errno, string: why nothing is applied; 0: over. EUCLEAN: for an operator */
+	TMK_MESSAGE_APPLIED,  /* u16 state, u64 applied, 32 bytes hash, u64 point, u64 until */
+	TMK_MESSAGE_POINT,    /* tmk_channel_put_point() */
+	TMK_MESSAGE_TROUBLE,  /* u32 errno, string: why nothing is applied; 0: over. EUCLEAN: for an operator */
+	TMK_MESSAGE_COMPARED, /* body of the COMPARED frame; passed on to the receiver whose session appended the chunk */
 	/* jobs and applier to supervisor */
 	TMK_MESSAGE_PROGRESS, /* u64 done, u64 total */
 	TMK_MESSAGE_DONE,     /* u32 errno, string: the job's end, or the answer to GIVE_UP */
@@ -59,6 +60,7 @@ struct tmk_acceptance {
 	uint64_t reserve;	  /* bytes that stay free on its filesystem */
 	uint32_t window;
 	uint64_t growth; /* bytes that the replica's files may still take of it: their holes */
+	uint8_t holds;	 /* 1: the replica may hold something already */
 	struct tmk_disk_sizes sizes;
 };
 

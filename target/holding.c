@@ -12,6 +12,7 @@
 #include "layout.h"
 #include "log.h"
 #include "opening.h"
+#include "passing.h"
 #include "replica.h"
 #include "session.h"
 #include "util.h"
@@ -146,6 +147,8 @@ static int applier_message(struct tmk_member *member, const struct tmk_message *
 		return hear_point(h, &r);
 	case TMK_MESSAGE_TROUBLE:
 		return hear_trouble(h, &r);
+	case TMK_MESSAGE_COMPARED:
+		return tmk_passing_compared(h, m);
 	case TMK_MESSAGE_DONE:
 		return hear_gave_up(h, &r);
 	}
@@ -221,6 +224,7 @@ static int send_acceptance(const struct tmk_holding *h, struct tmk_member *membe
 		.reserve = s->reserve,
 		.window = (uint32_t)s->window,
 		.growth = tmk_layout_growth(h->dir, h->row.disk_count),
+		.holds = tmk_layout_holds(h->dir, h->row.disk_count),
 		.sizes.count = h->row.disk_count,
 	};
 	memcpy(a.name, h->row.name, sizeof(a.name));
@@ -278,7 +282,7 @@ static void hold(struct tmk_holding *h, struct tmk_member *member, bool receives
 	}
 	h->session = member;
 	h->session_receives = receives;
-	h->session_open = false;
+	h->session_open = h->session_deaf = false;
 	h->full[0] = 0;
 }
 
@@ -394,6 +398,7 @@ static int hear_opened(struct tmk_holding *h, struct tmk_reader *r, const uint8_
 		bad = begin_epoch(h, epoch, &err);
 	}
 	h->session_open = true;
+	h->session_from = end;
 	h->unsound[0] = 0;
 	take_durable(h, end);
 	if (!h->session_receives)
@@ -602,6 +607,7 @@ void tmk_holdings_tick(struct tmk_holdings *all)
 	for (struct tmk_holding *h = all->first; h; h = h->next) {
 		start_applier(h);
 		tell_durable(h);
+		tmk_passing_tick(h);
 	}
 }
 

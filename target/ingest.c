@@ -23,6 +23,7 @@
 #define REWIND_QUEUE (4u << 20)
 #define REWIND_MS 60000
 #define EPOCH_MS 30000
+#define TOLD_QUEUE (8u << 20) /* bytes of results that the source does not read */
 
 struct ingest {
 	int channel;
@@ -94,6 +95,7 @@ static int welcome(struct ingest *in, struct tmk_error *err)
 		.generation = in->with->generation,
 		.last_number = in->end.number,
 		.window = in->with->window,
+		.holds = in->end.number || in->with->holds,
 	};
 	memcpy(w.last_hash, in->end.hash, sizeof(w.last_hash));
 	size_t size = tmk_welcome_encode(&w, body, sizeof(body));
@@ -420,6 +422,15 @@ static int retry_held(struct ingest *in, struct tmk_error *err)
 	return bad ? bad : append(in, &c, in->held, in->held_size, err);
 }
 
+/* Behind the ACK of its chunk, which was queued before this process looked for orders again. */
+static int pass_compared(struct ingest *in, const struct tmk_message *m, struct tmk_error *err)
+{
+	if (tmk_link_queued(in->link) > TOLD_QUEUE)
+		return tmk_error_set(err, -EPIPE, "the source does not read what came of its hashes");
+	int bad = tmk_link_send(in->link, TMK_FRAME_COMPARED, m->body, m->size, NULL, 0);
+	return bad ? tmk_error_sys(err, bad, "cannot tell what was compared") : 0;
+}
+
 static int take_order(struct ingest *in, const struct tmk_message *m, struct tmk_error *err)
 {
 	struct tmk_reader r = tmk_message_reader(m);
@@ -430,6 +441,8 @@ static int take_order(struct ingest *in, const struct tmk_message *m, struct tmk
 			tmk_room_apply(&in->room, applied);
 		return 0;
 	}
+	if (m->type == TMK_MESSAGE_COMPARED)
+		return pass_compared(in, m, err);
 	if (m->type != TMK_MESSAGE_STOP)
 		return 0;
 	uint16_t code = tmk_get_u16(&r);

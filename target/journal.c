@@ -175,7 +175,7 @@ static int chunk_extents(const struct tmk_journal_chunk *chunk, struct tmk_rewin
 	int ret = 0;
 
 	while (!ret && tmk_walk_next(&w, &record, &body)) {
-		if (!record.length)
+		if (!record.length || record.type == TMK_HASH)
 			continue;
 		if (open->length && open->disk == record.disk && open->offset + open->length == record.offset) {
 			open->length += record.length;

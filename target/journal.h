@@ -50,8 +50,8 @@ void tmk_journal_epoch(const struct tmk_journal *j, uint8_t epoch[TMK_EPOCH_SIZE
 /* Where a chunk stands: 0 and *found = 1 if the journal still holds it with that hash or it is the applied place; 0 and *found =
  * 0 if not. number 0 is found if the journal still reaches back to chunk 1 or nothing was ever appended. */
 int tmk_journal_find(struct tmk_journal *j, const struct tmk_place *place, bool *found, struct tmk_error *err);
-/* Calls back with the extent of every record behind `from` (REWIND, R3), neighbours joined. -ESTALE: the applier trimmed them
- * since they were found; they count as not found. */
+/* Calls back with the extent of every record behind `from` that changes something (REWIND, R3), neighbours joined. -ESTALE: the
+ * applier trimmed them since they were found; they count as not found. */
 int tmk_journal_extents(struct tmk_journal *j, const struct tmk_place *from,
 			int (*extent)(const struct tmk_rewind_extent *extent, void *context), void *context,
 			struct tmk_error *err);
@@ -80,6 +80,9 @@ int tmk_journal_cursor_open(struct tmk_journal_cursor **out, const struct tmk_io
 void tmk_journal_cursor_close(struct tmk_journal_cursor *c);
 /* The next chunk, at most `durable`; -EAGAIN: none. -EUCLEAN: rot. */
 int tmk_journal_cursor_next(struct tmk_journal_cursor *c, uint64_t durable, struct tmk_journal_chunk *out, struct tmk_error *err);
+/* The last chunk that is there now, durable or not; 0: there is none. What lies behind a bad entry does not count. */
+int tmk_journal_last(const struct tmk_io *io, int dir, const uint8_t protection[TMK_UUID_SIZE], uint64_t *out,
+		     struct tmk_error *err);
 /* Unlinks whole segments, oldest first, that hold nothing above `keep`, as long as more than `spare` bytes of segments are left
  * after it (they serve AHEAD). */
 int tmk_journal_trim(const struct tmk_io *io, int dir, uint64_t keep, uint64_t spare, struct tmk_error *err);

@@ -149,6 +149,32 @@ int tmk_journal_cursor_next(struct tmk_journal_cursor *c, uint64_t durable, stru
 	return ret ? fault(c, ret, err) : 0;
 }
 
+int tmk_journal_last(const struct tmk_io *io, int dir, const uint8_t protection[TMK_UUID_SIZE], uint64_t *out,
+		     struct tmk_error *err)
+{
+	struct tmk_segment_list list;
+	struct tmk_segment_walk walk;
+	uint64_t first = 0;
+	int ret = tmk_segment_list(dir, &list, err);
+
+	*out = 0;
+	if (ret)
+		return ret;
+	if (list.count)
+		first = list.first[list.count - 1];
+	tmk_segment_list_free(&list);
+	if (!first)
+		return 0;
+	*out = first - 1;
+	ret = tmk_segment_open(&walk, io, dir, O_RDONLY, protection, first, err);
+	if (!ret)
+		ret = tmk_segment_seek(&walk, UINT64_MAX, err);
+	if (walk.place.number > *out)
+		*out = walk.place.number;
+	tmk_segment_close(&walk);
+	return ret == -ENODATA || ret == -EBADMSG || ret == -EXDEV || ret == -ENOENT ? 0 : ret;
+}
+
 /* ---- the beginning ---- */
 
 static int segment_size(int dir, const char *name, uint64_t *size, struct tmk_error *err)

@@ -157,6 +157,18 @@ uint64_t tmk_layout_growth(int dir, unsigned disks)
 	return growth;
 }
 
+bool tmk_layout_holds(int dir, unsigned disks)
+{
+	bool holds = false;
+	for (unsigned i = 0; !holds && i < disks; i++) {
+		char name[32];
+		struct stat st;
+		snprintf(name, sizeof(name), "disk-%u.raw", i);
+		holds = fstatat(dir, name, &st, 0) == 0 && (S_ISBLK(st.st_mode) || st.st_blocks);
+	}
+	return holds;
+}
+
 int tmk_layout_discard(int root, const char *name, char to[TMK_NAME_MAX + 40], struct tmk_error *err)
 {
 	char from[TMK_NAME_MAX + 40];

@@ -6,6 +6,8 @@
 #ifndef TMK_LAYOUT_H
 #define TMK_LAYOUT_H
 
+#include <stdbool.h>
+
 #include "error.h"
 #include "sandbox.h"
 #include "wire.h"
@@ -22,6 +24,8 @@ int tmk_layout_create(int root, const char *name, unsigned disks, const struct t
 int tmk_layout_journal(int dir, struct tmk_error *err);
 /* Bytes that replicas which are files may still take of their filesystem: their holes. */
 uint64_t tmk_layout_growth(int dir, unsigned disks);
+/* May the replica hold something already? */
+bool tmk_layout_holds(int dir, unsigned disks);
 /* Moves protections/NAME to deleted/NAME.TIME; `to` gets that path. */
 int tmk_layout_discard(int root, const char *name, char to[TMK_NAME_MAX + 40], struct tmk_error *err);
 /* Removes a directory of deleted/ with all that is in it; follows no link. */

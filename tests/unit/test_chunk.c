@@ -58,6 +58,10 @@ static size_t seal_sample(bool marked)
 		content[i] = i / 100;
 	ck_assert_int_eq(tmk_builder_range(builder, TMK_ZERO, 0, 0, 1 << 20), 0);
 	ck_assert_int_eq(tmk_builder_range(builder, TMK_DISCARD, 1, 512, 512), 0);
+	content = tmk_builder_hash(builder, 1, TMK_PIECE - 512, TMK_PIECE);
+	ck_assert_ptr_nonnull(content);
+	for (int i = 0; i < TMK_TAG_KEY + 2 * TMK_TAG_SIZE; i++)
+		content[i] = i + 100;
 	if (marked)
 		ck_assert_int_eq(tmk_builder_mark(builder, &mark), 0);
 	return tmk_builder_seal(builder, &chain, marked ? TMK_CHUNK_CONSISTENT : 0, sealed, hash);
@@ -111,7 +115,7 @@ START_TEST(chunk_round_trip)
 	ck_assert_uint_eq(chunk.number, 7);
 	ck_assert_uint_eq(chunk.generation, 3);
 	ck_assert_uint_eq(chunk.log_through, 12345);
-	ck_assert_uint_eq(chunk.record_count, 4);
+	ck_assert_uint_eq(chunk.record_count, 5);
 	ck_assert_int_eq(chunk.flags, TMK_CHUNK_CONSISTENT | TMK_CHUNK_LZ4);
 	ck_assert_mem_eq(chunk.epoch, chain.epoch, sizeof(chain.epoch));
 	ck_assert_mem_eq(chunk.prev_hash, chain.prev_hash, sizeof(chain.prev_hash));
@@ -130,6 +134,14 @@ START_TEST(chunk_round_trip)
 	ck_assert_uint_eq(record.type, TMK_ZERO);
 	ck_assert(tmk_walk_next(&walk, &record, &body));
 	ck_assert_uint_eq(record.type, TMK_DISCARD);
+	ck_assert(tmk_walk_next(&walk, &record, &body));
+	ck_assert_uint_eq(record.type, TMK_HASH);
+	ck_assert_uint_eq(record.disk, 1);
+	ck_assert_uint_eq(record.offset, TMK_PIECE - 512);
+	ck_assert_uint_eq(record.length, TMK_PIECE);
+	ck_assert_uint_eq(record.body, TMK_TAG_KEY + 2 * TMK_TAG_SIZE);
+	for (int i = 0; i < TMK_TAG_KEY + 2 * TMK_TAG_SIZE; i++)
+		ck_assert_uint_eq(body[i], i + 100);
 	ck_assert(tmk_walk_next(&walk, &record, &body));
 	ck_assert_uint_eq(record.type, TMK_MARK);
 	ck_assert_int_eq(tmk_mark_decode(body, record.body, &mark, &err), 0);
@@ -335,7 +347,25 @@ START_TEST(record_fields)
 		{{{TMK_DISCARD, 0, 1, 0, 512, 512}, 0}, NULL},
 		{{{TMK_DISCARD, 0, 1, 512, 512, 512}, 512}, "has content"},
 		{{{TMK_DISCARD, 0, 1, 0, 512, 0}, 0}, "empty"},
-		{{{TMK_HASH, 0, 0, 32, 0, 512}, 32}, "not negotiated"},
+		{{{TMK_HASH, 0, 0, 32, 0, 512}, 32}, NULL},
+		{{{TMK_HASH, 0, 0, 32, TMK_PIECE, TMK_PIECE}, 32}, NULL},
+		{{{TMK_HASH, 0, 0, 48, TMK_PIECE - 512, 1024}, 48}, NULL},
+		{{{TMK_HASH, 0, 0, 16 + 32 * 16, 0, 1 << 20}, 16 + 32 * 16}, NULL},
+		{{{TMK_HASH, 0, 1, 16 + 33 * 16, 512, 1 << 20}, 16 + 33 * 16}, NULL},
+		{{{TMK_HASH, 0, 1, 16 + 33 * 16, 0, (1 << 20) + 512}, 16 + 33 * 16}, "too long a range"},
+		{{{TMK_HASH, 0, 1, 16, 0, 0xfffffffffffffe00ull}, 16}, "too long a range"},
+		{{{TMK_HASH, 0, 0, 32, TMK_PIECE - 512, 1024}, 32}, "a tag for each piece"},
+		{{{TMK_HASH, 0, 0, 48, 0, TMK_PIECE}, 48}, "a tag for each piece"},
+		{{{TMK_HASH, 0, 0, 16, 0, 512}, 16}, "a tag for each piece"},
+		{{{TMK_HASH, 0, 0, 0, 0, 512}, 0}, "a tag for each piece"},
+		{{{TMK_HASH, 0, 0, 32, 512, 0}, 32}, "empty"},
+		{{{TMK_HASH, 0, 0, 32, 0, 100}, 32}, "whole sectors"},
+		{{{TMK_HASH, 0, 0, 32, 100, 512}, 32}, "whole sectors"},
+		{{{TMK_HASH, 0, 0, 32, 1 << 20, 512}, 32}, "end of the disk"},
+		{{{TMK_HASH, 0, 0, 32, 0xfffffffffffffe00ull, 512}, 32}, "end of the disk"},
+		{{{TMK_HASH, 0, 2, 32, 0, 512}, 32}, "no such disk"},
+		{{{TMK_HASH, 1, 0, 32, 0, 512}, 32}, "reserved"},
+		{{{TMK_HASH, 0, 0, 32, 0, 512}, 16}, "end of the payload"},
 		{{{0, 0, 0, 0, 0, 512}, 0}, "unknown type"},
 		{{{6, 0, 0, 0, 0, 512}, 0}, "unknown type"},
 		{{{255, 0, 0, 0, 0, 512}, 0}, "unknown type"},
@@ -375,6 +405,39 @@ START_TEST(record_counts)
 	ck_assert_int_eq(check(lines, 3, 2, 0, &sizes, &err), -EBADMSG);
 	ck_assert_int_eq(check(lines, 3, 4, 0, &sizes, &err), -EBADMSG);
 	ck_assert_int_eq(check(lines, 3, TMK_CHUNK_RECORDS_MAX, 0, &sizes, &err), -EBADMSG);
+}
+END_TEST
+
+/* What one chunk asks to be read is bounded. */
+START_TEST(hashed_bytes)
+{
+	const struct tmk_disk_sizes large = {.count = 1, .sizes = {1 << 30}};
+	struct line lines[66];
+	struct tmk_error err;
+	unsigned int fits = 0;
+
+	for (int i = 0; i < 66; i++)
+		lines[i] = (struct line){{TMK_HASH, 0, 0, 16 + 32 * 16, (uint64_t)i << 20, 1 << 20}, 16 + 32 * 16};
+	ck_assert_int_eq(check(lines, 64, 64, 0, &large, &err), 0);
+	ck_assert_int_eq(check(lines, 65, 65, 0, &large, &err), -EBADMSG);
+	ck_assert_ptr_nonnull(strstr(err.text, "too much reading"));
+	lines[64] = (struct line){{TMK_ZERO, 0, 0, 0, 0, 1 << 30}, 0};
+	ck_assert_int_eq(check(lines, 65, 65, 0, &large, &err), 0);
+
+	/* The builder knows, and a new chunk begins anew. */
+	for (int round = 0; round < 2; round++) {
+		tmk_builder_reset(builder);
+		for (fits = 0; fits < 66 && tmk_builder_hash(builder, 0, (uint64_t)fits << 20, 1 << 20); fits++)
+			;
+		ck_assert_uint_eq(fits, 64);
+	}
+	ck_assert_int_eq(tmk_builder_range(builder, TMK_ZERO, 0, 0, 512), 0);
+	tmk_builder_reset(builder);
+	ck_assert_ptr_null(tmk_builder_hash(builder, 0, 0, (1 << 20) + 512));
+	ck_assert_ptr_null(tmk_builder_hash(builder, 0, 0, 0));
+	ck_assert_ptr_null(tmk_builder_hash(builder, 0, 100, 512));
+	ck_assert_ptr_null(tmk_builder_hash(builder, TMK_DISKS_MAX, 0, 512));
+	ck_assert(tmk_builder_empty(builder));
 }
 END_TEST
 
@@ -559,6 +622,7 @@ int main(void)
 	tcase_add_test(chunks, chunk_wrong_raw_length);
 	tcase_add_test(chunks, record_fields);
 	tcase_add_test(chunks, record_counts);
+	tcase_add_test(chunks, hashed_bytes);
 	tcase_add_test(chunks, marks);
 	tcase_add_test(chunks, builder_limits);
 	tcase_add_test(chunks, mutated_chunks);
