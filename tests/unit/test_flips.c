@@ -66,6 +66,8 @@ static void fill(struct tmk_builder *b, uint64_t number)
 		data = tmk_builder_data(b, 1, 8192, 4096); /* compresses well */
 		memset(data, 0x42, 4096);
 		ck_assert_int_eq(tmk_builder_range(b, TMK_ZERO, 0, 0, 512), 0);
+		data = tmk_builder_hash(b, 1, 8192, 512); /* what it says does not matter here */
+		memset(data, 0x17, TMK_TAG_KEY + TMK_TAG_SIZE);
 	} else {
 		ck_assert_int_eq(tmk_builder_range(b, TMK_DISCARD, 1, 512, 1024), 0);
 		ck_assert_int_eq(tmk_builder_mark(b, &mark), 0);

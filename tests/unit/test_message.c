@@ -14,6 +14,7 @@
 static struct tmk_hello hello;
 static struct tmk_welcome welcome;
 static struct tmk_rewind rewind_message;
+static struct tmk_compared compared;
 static struct tmk_join join;
 static char certificate[8192], authority[8192], text[1024];
 
@@ -29,14 +30,25 @@ static void samples(void)
 		strcpy(hello.disks[i].name, "/dev/sda");
 		strcpy(hello.disks[i].identity, "serial-1");
 	}
-	welcome = (struct tmk_welcome){
-		.version = TMK_WIRE_VERSION, .relation = TMK_AHEAD, .generation = 4, .last_number = 100, .window = 16};
+	welcome = (struct tmk_welcome){.version = TMK_WIRE_VERSION,
+				       .relation = TMK_AHEAD,
+				       .generation = 4,
+				       .last_number = 100,
+				       .window = 16,
+				       .holds = 1};
 	memset(welcome.last_hash, 6, sizeof(welcome.last_hash));
 	memset(&rewind_message, 0, sizeof(rewind_message));
 	rewind_message.more = 1;
 	rewind_message.count = 3;
 	for (int i = 0; i < 3; i++)
 		rewind_message.extents[i] = (struct tmk_rewind_extent){.disk = i, .offset = 512 * i, .length = 4096};
+	memset(&compared, 0, sizeof(compared));
+	compared.number = 0x1122334455667788ull;
+	compared.more = 1;
+	compared.count = 3;
+	for (int i = 0; i < 3; i++)
+		compared.extents[i] = (struct tmk_compared_extent){
+			.verdict = 1 + i % 2, .disk = i, .offset = 512 * i, .length = (uint64_t)512 << i};
 	memset(&join, 0, sizeof(join));
 	join.version = TMK_WIRE_VERSION;
 	strcpy(join.token, "tm1-x-y");
@@ -44,7 +56,7 @@ static void samples(void)
 	strcpy(join.request, "-----BEGIN\nabc\n");
 }
 
-enum message { HELLO, WELCOME, REWIND, JOIN, JOINED, REFUSE, NOTE, ACK, MESSAGES };
+enum message { HELLO, WELCOME, REWIND, COMPARED, JOIN, JOINED, REFUSE, NOTE, ACK, MESSAGES };
 
 static size_t encode(enum message m, uint8_t *out, size_t size)
 {
@@ -55,6 +67,8 @@ static size_t encode(enum message m, uint8_t *out, size_t size)
 		return tmk_welcome_encode(&welcome, out, size);
 	case REWIND:
 		return tmk_rewind_encode(&rewind_message, out, size);
+	case COMPARED:
+		return tmk_compared_encode(&compared, out, size);
 	case JOIN:
 		return tmk_join_encode(&join, out, size);
 	case JOINED:
@@ -71,6 +85,7 @@ static size_t encode(enum message m, uint8_t *out, size_t size)
 static struct tmk_hello hello_got;
 static struct tmk_welcome welcome_got;
 static struct tmk_rewind rewind_got;
+static struct tmk_compared compared_got;
 static struct tmk_join join_got;
 static uint16_t code_got;
 static uint8_t level_got;
@@ -87,6 +102,8 @@ static int decode(enum message m, const uint8_t *body, size_t size)
 		return tmk_welcome_decode(body, size, &welcome_got, &err);
 	case REWIND:
 		return tmk_rewind_decode(body, size, &rewind_got, &err);
+	case COMPARED:
+		return tmk_compared_decode(body, size, &compared_got, &err);
 	case JOIN:
 		return tmk_join_decode(body, size, &join_got, &err);
 	case JOINED:
@@ -131,9 +148,19 @@ START_TEST(message_round_trips)
 	ck_assert_uint_eq(welcome_got.last_number, 100);
 	ck_assert_mem_eq(welcome_got.last_hash, welcome.last_hash, 32);
 	ck_assert_uint_eq(welcome_got.window, 16);
+	ck_assert_uint_eq(welcome_got.holds, 1);
 	ck_assert_uint_eq(rewind_got.more, 1);
 	ck_assert_uint_eq(rewind_got.count, 3);
 	ck_assert_uint_eq(rewind_got.extents[2].offset, 1024);
+	ck_assert_uint_eq(compared_got.number, compared.number);
+	ck_assert_uint_eq(compared_got.more, 1);
+	ck_assert_uint_eq(compared_got.count, 3);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(compared_got.extents[i].verdict, compared.extents[i].verdict);
+		ck_assert_uint_eq(compared_got.extents[i].disk, i);
+		ck_assert_uint_eq(compared_got.extents[i].offset, compared.extents[i].offset);
+		ck_assert_uint_eq(compared_got.extents[i].length, compared.extents[i].length);
+	}
 	ck_assert_str_eq(join_got.request, join.request);
 	ck_assert_str_eq(certificate, "certificate\n");
 	ck_assert_str_eq(authority, "authority\n");
@@ -193,12 +220,24 @@ START_TEST(message_fields)
 	REFUSED(WELCOME, welcome.relation = 4);
 	REFUSED(WELCOME, welcome.window = 0);
 	REFUSED(WELCOME, welcome.last_number = 0);
+	REFUSED(WELCOME, welcome.holds = 2);
 	REFUSED(REWIND, rewind_message.more = 2);
 	REFUSED(REWIND, rewind_message.count = TMK_REWIND_EXTENTS + 1);
 	REFUSED(REWIND, rewind_message.extents[0].disk = TMK_DISKS_MAX);
 	REFUSED(REWIND, rewind_message.extents[0].length = 0);
 	REFUSED(REWIND, rewind_message.extents[0].offset = 1);
 	REFUSED(REWIND, rewind_message.extents[1].length = UINT64_MAX - 511);
+	REFUSED(COMPARED, compared.number = 0);
+	REFUSED(COMPARED, compared.more = 2);
+	REFUSED(COMPARED, compared.count = TMK_COMPARED_EXTENTS + 1);
+	REFUSED(COMPARED, compared.extents[0].verdict = 0);
+	REFUSED(COMPARED, compared.extents[1].verdict = 3);
+	REFUSED(COMPARED, compared.extents[2].disk = TMK_DISKS_MAX);
+	REFUSED(COMPARED, compared.extents[0].length = 0);
+	REFUSED(COMPARED, compared.extents[0].length = 100);
+	REFUSED(COMPARED, compared.extents[0].offset = 1);
+	REFUSED(COMPARED, compared.extents[1].length = UINT64_MAX - 511);
+	REFUSED(COMPARED, compared.extents[1].offset = 1ull << 63);
 
 	/* Versions and features are told from what is broken. */
 	samples();
@@ -230,6 +269,26 @@ START_TEST(message_fields)
 	ck_assert_int_eq(decode(REFUSE, bytes, size), 0);
 	ck_assert_uint_eq(strlen(text), 1023);
 	ck_assert_int_eq(text[1], '?');
+
+	/* A result without an extent is one: all is equal. */
+	samples();
+	compared.count = compared.more = 0;
+	size = encode(COMPARED, bytes, sizeof(bytes));
+	ck_assert_uint_eq(size, 13);
+	ck_assert_int_eq(decode(COMPARED, bytes, size), 0);
+	ck_assert_uint_eq(compared_got.count, 0);
+
+	/* The largest COMPARED fits its frame; one extent more has no room in the array. */
+	compared.count = TMK_COMPARED_EXTENTS;
+	for (int i = 0; i < TMK_COMPARED_EXTENTS; i++)
+		compared.extents[i] =
+			(struct tmk_compared_extent){.verdict = TMK_DIFFERS, .disk = 31, .offset = 0, .length = 512};
+	size = encode(COMPARED, bytes, TMK_COMPARED_MAX);
+	ck_assert_uint_gt(size, 0);
+	ck_assert_int_eq(decode(COMPARED, bytes, size), 0);
+	memcpy(bytes + size, bytes + size - 19, 19);
+	bytes[9]++;
+	ck_assert_int_eq(decode(COMPARED, bytes, size + 19), -EBADMSG);
 
 	/* The largest REWIND fits its frame. */
 	samples();
@@ -267,6 +326,8 @@ START_TEST(mutated_messages)
 		ck_assert(ret == 0 || ret == -EBADMSG || ret == -EPROTONOSUPPORT);
 		if (!ret && m == REWIND)
 			ck_assert_uint_le(rewind_got.count, TMK_REWIND_EXTENTS);
+		if (!ret && m == COMPARED)
+			ck_assert_uint_le(compared_got.count, TMK_COMPARED_EXTENTS);
 		refused += ret != 0;
 		free(exact);
 	}

@@ -233,7 +233,12 @@ END_TEST
 
 START_TEST(acceptances)
 {
-	static struct tmk_acceptance a = {.name = "web", .generation = 3, .growth = 5, .window = 64, .sizes = {2, {512, 1024}}},
+	static struct tmk_acceptance a = {.name = "web",
+					  .generation = 3,
+					  .growth = 5,
+					  .holds = 1,
+					  .window = 64,
+					  .sizes = {2, {512, 1024}}},
 				     b;
 	uint8_t body[1024];
 	struct tmk_writer_buf w = tmk_writer_buf(body, sizeof(body));
@@ -248,6 +253,12 @@ START_TEST(acceptances)
 		tmk_channel_get_acceptance(&r, &b);
 		ck_assert(!tmk_reader_done(&r));
 	}
+	a.holds = 2;
+	w = tmk_writer_buf(body, sizeof(body));
+	tmk_channel_put_acceptance(&w, &a);
+	r = tmk_reader(body, w.at);
+	tmk_channel_get_acceptance(&r, &b);
+	ck_assert(!tmk_reader_done(&r));
 }
 END_TEST
 
