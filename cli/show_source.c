@@ -89,17 +89,19 @@ static void show_verify(const struct tmk_show *s, const json_t *p)
 {
 	const json_t *v = json_object_get(p, "verify"), *last = json_object_get(v, "last");
 	uint64_t different = tmk_parts_bytes(v, "different_bytes") + tmk_parts_bytes(last, "different_bytes");
+	bool running = json_is_true(json_object_get(v, "running"));
 	char size[32];
 
-	if (!json_is_true(json_object_get(v, "running")) && !different)
+	if (!running && !different)
 		return;
 	tmk_parts_line(s, "verify");
-	if (json_is_true(json_object_get(v, "running")))
+	if (running) {
 		tmk_parts_amount(s->out, tmk_parts_bytes(v, "done_bytes"), tmk_parts_bytes(v, "total_bytes"), tmk_parts_cells(s));
+		fputs(different ? "  " : "", s->out);
+	}
 	if (different) {
 		tmk_parts_begin(s, TMK_WARNING);
-		fprintf(s->out, "%s the replica differed in %s; sent again",
-			json_is_true(json_object_get(v, "running")) ? " " : "", tmk_human(different, size));
+		fprintf(s->out, "the replica differed in %s; sent again", tmk_human(different, size));
 		tmk_parts_end(s);
 	}
 	fputc('\n', s->out);

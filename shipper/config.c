@@ -85,8 +85,8 @@ static int check_intervals(const struct tmk_config *c, struct tmk_error *err)
 	if (c->app_every && !c->freeze)
 		return tmk_error_set(err, -EINVAL,
 				     "app-every asks for points that freeze, and freeze says no; change one of them");
-	if (c->verify_every && c->verify_every < 60 * SECOND)
-		return tmk_error_set(err, -EINVAL, "verify-every must be 0 (only when asked) or at least 1m");
+	if (c->verify_every && c->verify_every < 10 * SECOND)
+		return tmk_error_set(err, -EINVAL, "verify-every must be 0 (only when asked) or at least 10s");
 	return 0;
 }
 

@@ -37,8 +37,13 @@ static void snapshot_trackers(struct tmk_protection *p)
 		return;
 	t = tmk_marks_lock(w->source.marks);
 	for (uint16_t i = 0; i < p->spec.disk_count; i++) {
-		tmk_tracker_status(t, w->source.slots[i], &p->status.trackers[i], NULL);
-		gap += p->status.trackers[i].gap;
+		struct tmk_tracker_status *s = &p->status.trackers[i];
+		uint64_t before = s->gap;
+
+		tmk_tracker_status(t, w->source.slots[i], s, NULL);
+		gap += s->gap;
+		if (s->gap != before && s->reason[0])
+			tmk_log_warning("%s: %s is in doubt: %s", p->spec.name, p->spec.disks[i].path, s->reason);
 	}
 	tmk_marks_unlock(w->source.marks);
 	w->trackers_at = tmk_work_next_count(began);

@@ -365,13 +365,13 @@ static int resume_ahead(struct tmk_stream *s, const struct tmk_welcome *w, const
 
 static int resume_behind(struct tmk_stream *s, const struct tmk_welcome *w, struct tmk_error *err)
 {
-	int rc = tmk_source_doubt(s->source, "the target does not stand where this source left it: everything is copied again",
+	int rc = tmk_source_doubt(s->source, "the target does not stand where this source left it: everything is compared again",
 				  err);
 
 	if (rc)
 		return rc;
 	tmk_log_warning(
-		"%s: the target is at chunk %llu, which is not where this source left it (%llu); everything is copied again",
+		"%s: the target is at chunk %llu, which is not where this source left it (%llu); everything is compared again",
 		s->source->spec.name, (unsigned long long)w->last_number, (unsigned long long)s->acked.number);
 	return start_over(s, w, err);
 }

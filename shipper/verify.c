@@ -11,8 +11,9 @@
 #include "suspects.h"
 #include "util.h"
 
-#define BATCH_MS 500	      /* that rounds wait for a batch that could go on */
-#define RESULT_MS 5000	      /* and for results */
+#define BATCH_MS 2000	      /* of reading: a pass is as far as its last batch */
+#define HURRIED_MS 500	      /* where rounds wait for its end */
+#define RESULT_MS 5000	      /* that rounds wait for results */
 #define ROLLING (64ull << 20) /* bytes of a batch of the rolling pass */
 #define SAVE_MS 2000
 
@@ -289,7 +290,7 @@ static int submit(struct tmk_verify *v, bool hurry, struct tmk_error *err)
 		if (v->second)
 			v->enough = v->suspect == v->suspects.count;
 		else
-			v->enough = v->at >= v->until || (hurry && tmk_now_ms() - v->began >= BATCH_MS);
+			v->enough = v->at >= v->until || tmk_now_ms() - v->began >= (hurry ? HURRIED_MS : BATCH_MS);
 		if (!v->enough)
 			rc = v->second ? submit_suspect(v, err) : submit_next(v, err);
 	}
