@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A source without a tracker, to test targets: its disks are files, its map is a file. It says what it is told to say, also
- * wrong things, and prints what it hears, one line each: "relation equal last 7", "refused 5 TEXT", "note 1 TEXT", "acked 9".
+ * wrong things, and prints what it hears, one line each: "relation equal last 7", "refused 5 TEXT", "note 1 TEXT", "acked 9",
+ * "compared 9 differs 1 32768 32768" (chunk, disk, offset, length), "compared 9 whole" behind the last of a chunk.
  *
  *   fakesource DIR HOST PORT join TOKEN                 DIR/source.{key,pem}, DIR/authority.pem
  *   fakesource DIR HOST PORT [--OPTION VALUE]... ACTION...
@@ -9,8 +10,10 @@
  * DIR/state is kept as a shipper would keep it: acked place and epoch, and which blocks are dirty (a mapped file: it survives
  * kill -9). At the start of a session it does what the relation asks for, and sends what is dirty.
  * Actions: write N (random writes, at most one chunk each), mark LABEL, app LABEL, flush (waits for all acks), keep PATH (copies
- * the disks), hold (until the other side ends), ping, bye, break KIND.
- * Options: --name --uuid --generation --epoch (HELLO's alone) --acked --identity --version --features --disks SIZE[,SIZE...]
+ * the disks), hold (until the other side ends), ping, bye, break KIND, put DISK:OFFSET:LENGTH (a random write there), hash RANGE
+ * and bad RANGE (a chunk of HASH records, right ones or such whose first byte is wrong; RANGE: as for put, or all), compared
+ * (waits for all results). Options: --name --uuid --generation --epoch (HELLO's alone) --acked --identity --version --features
+ * --disks SIZE[,SIZE...]
  * --seed --patience SECONDS, --no-cert, --clip N (sends no more than N chunks of what is dirty), --stale-epoch (does not draw one
  * when it has to).
  * Exit: 0; 1 it failed; 2 refused; 3 the connection ended.
@@ -28,6 +31,7 @@
 #include "chunk.h"
 #include "link.h"
 #include "message.h"
+#include "piece.h"
 #include "pki.h"
 #include "sum.h"
 #include "util.h"
@@ -35,6 +39,7 @@
 #define BLOCK 65536ull
 #define DISK_MOST (64ull << 20)
 #define WINDOW_MOST 1024
+#define CHUNKS_MOST 65536 /* of a session that hashes */
 
 struct state {
 	uint64_t made;
@@ -57,6 +62,10 @@ static struct {
 	uint8_t hash[TMK_HASH_SIZE];
 	uint8_t hashes[WINDOW_MOST][TMK_HASH_SIZE];
 	uint32_t window;
+	uint64_t first;		    /* the session's chunks come behind it */
+	uint8_t asked[CHUNKS_MOST]; /* by number - first: 1 it has hashes, 2 they are answered */
+	unsigned long asked_open;
+	struct tmk_tagger *tagger;
 	long patience, clip;
 	bool no_certificate, stale_epoch, clipped;
 	uint64_t random;
@@ -113,6 +122,28 @@ static void hear_note(const uint8_t *body, size_t size)
 	printf("note %u %s\n", level, text);
 }
 
+static void hear_compared(const uint8_t *body, size_t size)
+{
+	static const char *const words[] = {"", "differs", "undecided"};
+	static struct tmk_compared c;
+	struct tmk_error err;
+	if (tmk_compared_decode(body, size, &c, &err))
+		die("COMPARED", &err);
+	if (c.number <= s.first || c.number > s.number || !s.asked[(c.number - s.first) % CHUNKS_MOST])
+		die("a result for what this session did not hash", NULL);
+	if (c.number > s.durable)
+		die("a result before the ack of its chunk", NULL);
+	for (uint32_t i = 0; i < c.count; i++)
+		printf("compared %llu %s %u %llu %llu\n", (unsigned long long)c.number, words[c.extents[i].verdict],
+		       c.extents[i].disk, (unsigned long long)c.extents[i].offset, (unsigned long long)c.extents[i].length);
+	if (c.more)
+		return;
+	printf("compared %llu whole\n", (unsigned long long)c.number);
+	if (s.asked[(c.number - s.first) % CHUNKS_MOST] == 1)
+		s.asked_open--;
+	s.asked[(c.number - s.first) % CHUNKS_MOST] = 2;
+}
+
 /* True for a frame of that type, whose body is *body then. */
 static bool hear(uint16_t wanted, const uint8_t **body, size_t *size)
 {
@@ -134,6 +165,8 @@ static bool hear(uint16_t wanted, const uint8_t **body, size_t *size)
 		hear_note(*body, *size);
 	else if (frame.type == TMK_FRAME_ACK)
 		hear_ack(*body, *size);
+	else if (frame.type == TMK_FRAME_COMPARED)
+		hear_compared(*body, *size);
 	else if (frame.type != TMK_FRAME_PONG)
 		die("a frame that does not belong here", NULL);
 	return false;
@@ -250,6 +283,87 @@ static void write_one(void)
 	if (!zero)
 		memcpy(tmk_builder_data(s.builder, disk, offset, length), data, length);
 	send_chunk(TMK_CHUNK_CONSISTENT);
+}
+
+/* DISK:OFFSET:LENGTH */
+static void parse_range(const char *text, uint16_t *disk, uint64_t *offset, uint64_t *length)
+{
+	unsigned long long at, size;
+	if (sscanf(text, "%hu:%llu:%llu", disk, &at, &size) != 3 || *disk >= s.state->disk_count || !size ||
+	    at > s.state->sizes[*disk] || size > s.state->sizes[*disk] - at)
+		die("not a range of a disk", NULL);
+	*offset = at;
+	*length = size;
+}
+
+static void put(const char *range)
+{
+	uint16_t disk;
+	uint64_t offset, length;
+	parse_range(range, &disk, &offset, &length);
+	uint8_t *data = tmk_builder_data(s.builder, disk, offset, (uint32_t)length);
+	if (!data)
+		die("put: not in sectors, or too much", NULL);
+	for (uint64_t i = 0; i < length; i++)
+		data[i] = (uint8_t)draw();
+	dirty_range(disk, offset, length);
+	if (pwrite(s.disks[disk], data, length, (off_t)offset) != (ssize_t)length)
+		die("cannot write a disk", NULL);
+	send_chunk(TMK_CHUNK_CONSISTENT);
+}
+
+static void send_hashes(void)
+{
+	if (tmk_builder_empty(s.builder))
+		return;
+	if (s.number + 1 - s.first >= CHUNKS_MOST)
+		die("too many chunks for a session that hashes", NULL);
+	s.asked[s.number + 1 - s.first] = 1;
+	s.asked_open++;
+	send_chunk(0);
+}
+
+static void hash_range(uint16_t disk, uint64_t offset, uint64_t length, bool wrong)
+{
+	static uint8_t data[TMK_HASH_RANGE_MAX];
+	for (uint64_t end = offset + length; offset < end;) {
+		uint32_t part = end - offset < sizeof(data) ? (uint32_t)(end - offset) : sizeof(data);
+		uint8_t *body = tmk_builder_hash(s.builder, disk, offset, part);
+		if (!body) {
+			send_hashes();
+			body = tmk_builder_hash(s.builder, disk, offset, part);
+		}
+		if (!body || pread(s.disks[disk], data, part, (off_t)offset) != (ssize_t)part)
+			die("cannot hash a disk", NULL);
+		data[0] ^= wrong;
+		tmk_tagger_body(s.tagger, offset, data, part, body);
+		offset += part;
+	}
+}
+
+static void hash(const char *range, bool wrong)
+{
+	uint16_t disk;
+	uint64_t offset, length;
+	if (!s.tagger && tmk_tagger_new(&s.tagger))
+		die("no memory", NULL);
+	if (!strcmp(range, "all")) {
+		for (disk = 0; disk < s.state->disk_count; disk++)
+			hash_range(disk, 0, s.state->sizes[disk], wrong);
+	} else {
+		parse_range(range, &disk, &offset, &length);
+		hash_range(disk, offset, length, wrong);
+	}
+	send_hashes();
+}
+
+static void await_results(void)
+{
+	const uint8_t *body;
+	size_t size;
+	while (s.asked_open)
+		if (hear(TMK_FRAME_ACK, &body, &size))
+			hear_ack(body, size);
 }
 
 static void mark(const char *label, uint8_t kind)
@@ -427,12 +541,12 @@ static void begin(void)
 		;
 	if (tmk_welcome_decode(body, size, &w, &err))
 		die("WELCOME", &err);
-	printf("relation %s last %llu generation %llu\n", names[w.relation], (unsigned long long)w.last_number,
-	       (unsigned long long)w.generation);
+	printf("relation %s last %llu generation %llu holds %u\n", names[w.relation], (unsigned long long)w.last_number,
+	       (unsigned long long)w.generation, w.holds);
 	fflush(stdout);
 	s.hello.generation = s.state->generation = w.generation;
 	s.window = w.window < WINDOW_MOST ? w.window : WINDOW_MOST;
-	s.number = s.durable = w.last_number;
+	s.first = s.number = s.durable = w.last_number;
 	memcpy(s.hash, w.last_hash, sizeof(s.hash));
 	if (w.relation == TMK_AHEAD)
 		take_rewind();
@@ -621,6 +735,10 @@ static int act(char **a)
 	}
 	if (!strcmp(a[0], "hold"))
 		hold();
+	if (!strcmp(a[0], "compared")) {
+		await_results();
+		return 1;
+	}
 	if (!a[1])
 		die("an action that lacks its argument", NULL);
 	if (!strcmp(a[0], "write"))
@@ -630,6 +748,10 @@ static int act(char **a)
 		mark(a[1], TMK_CRASH);
 	else if (!strcmp(a[0], "app"))
 		mark(a[1], TMK_APP);
+	else if (!strcmp(a[0], "put"))
+		put(a[1]);
+	else if (!strcmp(a[0], "hash") || !strcmp(a[0], "bad"))
+		hash(a[1], a[0][0] == 'b');
 	else if (!strcmp(a[0], "keep"))
 		keep(a[1]);
 	else if (!strcmp(a[0], "break"))

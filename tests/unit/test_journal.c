@@ -682,6 +682,59 @@ START_TEST(test_find_and_extents)
 }
 END_TEST
 
+/* What a record only hashes did not change. */
+START_TEST(test_hashes_are_no_extents)
+{
+	struct seen seen = {0};
+	uint8_t *body = tmk_builder_hash(c.builder, 0, 0, DISK_SIZE);
+
+	memset(body, 1, TMK_TAG_KEY + 2 * TMK_TAG_SIZE);
+	chain_seal(&c, false);
+	ck_assert_int_eq(tmk_builder_range(c.builder, TMK_ZERO, 1, 512, 512), 0);
+	ck_assert_ptr_nonnull(tmk_builder_hash(c.builder, 1, 1024, 512));
+	ck_assert_int_eq(tmk_builder_range(c.builder, TMK_ZERO, 1, 1024, 512), 0);
+	chain_seal(&c, false);
+	body = tmk_builder_hash(c.builder, 1, 0, 512);
+	memset(body, 2, TMK_TAG_KEY + TMK_TAG_SIZE);
+	chain_seal(&c, true);
+	journal_fill(&c, &d, 1, 3, 1);
+	reopen(0, 3);
+	check_ok(tmk_journal_extents(j, &c.place[0], note_extent, &seen, &g_err));
+	ck_assert_uint_eq(seen.count, 1); /* the two ZEROes are neighbours */
+	ck_assert(!seen.touched[1][0] && seen.touched[1][1] && seen.touched[1][2] && !seen.touched[1][3]);
+	seen.count = 0;
+	check_ok(tmk_journal_extents(j, &c.place[2], note_extent, &seen, &g_err));
+	ck_assert_uint_eq(seen.count, 0);
+}
+END_TEST
+
+static uint64_t last_there(void)
+{
+	uint64_t last = 99;
+
+	check_ok(tmk_journal_last(&tmk_io_real, d.journal, c.protection, &last, &g_err));
+	return last;
+}
+
+/* Durable or not; what lies behind a bad entry does not count. */
+START_TEST(test_last)
+{
+	grow(8);
+	ck_assert_uint_eq(last_there(), 0);
+	journal_fill(&c, &d, 1, 5, 0);
+	ck_assert_uint_eq(last_there(), 5);
+	check_ok(open_with(&tmk_io_real, 0));
+	check_ok(journal_append(j, &c, 6));
+	ck_assert_uint_eq(last_there(), 6);
+	flip(d.journal, "0000000000000001.seg", sizeof(struct tmk_segment) + sizeof(struct tmk_entry) + c.size[1] + 3);
+	ck_assert_uint_eq(last_there(), 1);
+	flip(d.journal, "0000000000000001.seg", 3);
+	ck_assert_uint_eq(last_there(), 0);
+	spill(d.journal, "0000000000000007.seg", "", 0); /* one that is being made */
+	ck_assert_uint_eq(last_there(), 6);
+}
+END_TEST
+
 /* ---- many segments ---- */
 
 static void grow_large(unsigned int chunks)
@@ -824,6 +877,8 @@ int main(void)
 	tcase_add_test(t, test_open_fails_anywhere);
 	tcase_add_loop_test(t, test_crash, 0, 2 * CRASHES);
 	tcase_add_test(t, test_find_and_extents);
+	tcase_add_test(t, test_hashes_are_no_extents);
+	tcase_add_test(t, test_last);
 	tcase_add_test(t, test_segments);
 	tcase_add_test(t, test_hole);
 	suite_add_tcase(s, t);
