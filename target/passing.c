@@ -6,7 +6,7 @@
 #include "message.h"
 #include "passing.h"
 
-#define DEAF_MS 5000 /* to read what is there, before it is killed */
+#define DEAF_MS 10000 /* to read what is there, before it is killed */
 
 static const char reason[] = "the target could not tell fast enough what it compared; it will be asked again";
 
