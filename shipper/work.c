@@ -329,17 +329,30 @@ static void take_verify_wish(struct tmk_protection *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* At once: somebody waits. */
+static void tell_verified(struct tmk_protection *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->status.verify = *tmk_verify_state(p->work.verify);
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* In the place of rounds: while there is nothing else to do, or in turns with them. */
 static int verify(struct tmk_protection *p, struct tmk_error *err)
 {
 	struct tmk_work *w = &p->work;
 	bool dirty = w->dirty > tmk_source_bad_bytes(&w->source, true), wanted = tmk_point_stage(w->point) != TMK_POINT_NONE;
+	uint64_t passes = tmk_verify_state(w->verify)->passes;
+	int rc;
 
 	take_verify_wish(p);
 	if (!tmk_verify_active(w->verify) && resting(w) && w->round_read && !wanted && !round_due(p) &&
 	    tmk_stream_state(w->stream)->connected && tmk_verify_due(w->verify))
 		tmk_verify_begin(w->verify);
-	return tmk_verify_step(w->verify, dirty || wanted, err);
+	rc = tmk_verify_step(w->verify, dirty || wanted, err);
+	if (tmk_verify_state(w->verify)->passes != passes)
+		tell_verified(p);
+	return rc;
 }
 
 static int work_on(struct tmk_protection *p, struct tmk_error *err)
