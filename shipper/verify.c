@@ -29,6 +29,9 @@ struct tmk_verify {
 	uint64_t at, until, began, saved;
 	size_t suspect; /* the next one to look at */
 	struct tmk_suspects suspects;
+	/* As they were when the batch began: what one that is void added counts when it is done again. */
+	size_t suspects_before;
+	uint64_t skipped_before;
 	/* The first marked extents at or behind the last place that was asked for, by map. */
 	struct {
 		bool known;
@@ -37,10 +40,25 @@ struct tmk_verify {
 	} dirty[2];
 };
 
+static uint64_t place_of(const struct tmk_verify *v, uint16_t disk, uint64_t offset)
+{
+	for (uint16_t i = 0; i < disk; i++)
+		offset += v->parts.source->spec.disks[i].size;
+	return offset;
+}
+
+/* Suspects are not kept: another shipper finds them again, from the first of them on, or it would end the pass without them. */
 static void save(struct tmk_verify *v)
 {
+	struct tmk_progress p = v->state.pass;
+
+	for (size_t i = 0; i < v->suspects.count; i++) {
+		uint64_t place = place_of(v, v->suspects.list[i].disk, v->suspects.list[i].offset);
+
+		p.done = place < p.done ? place : p.done;
+	}
 	v->saved = tmk_now_ms();
-	tmk_progress_save(&v->state.pass, v->parts.config->run_dir, &v->parts.source->spec);
+	tmk_progress_save(&p, v->parts.config->run_dir, &v->parts.source->spec);
 }
 
 int tmk_verify_new(struct tmk_verify **out, const struct tmk_verify_parts *parts)
@@ -52,7 +70,7 @@ int tmk_verify_new(struct tmk_verify **out, const struct tmk_verify_parts *parts
 	v->parts = *parts;
 	v->state.total = tmk_source_size(parts->source);
 	if (!tmk_progress_load(&v->state.pass, parts->config->run_dir, &parts->source->spec) ||
-	    v->state.pass.done > v->state.total)
+	    v->state.pass.done >= v->state.total)
 		v->state.pass = (struct tmk_progress){.started = tmk_now_ms()};
 	*out = v;
 	return 0;
@@ -153,6 +171,8 @@ void tmk_verify_begin(struct tmk_verify *v)
 	v->at = v->state.pass.done;
 	v->until = v->state.pass.asked || v->state.total - v->at < ROLLING ? v->state.total : v->at + ROLLING;
 	v->suspect = 0;
+	v->suspects_before = v->suspects.count;
+	v->skipped_before = v->state.pass.skipped;
 	v->began = tmk_now_ms();
 	v->dirty[0].known = v->dirty[1].known = false;
 	v->stage = READING;
@@ -174,7 +194,9 @@ void tmk_verify_abort(struct tmk_verify *v)
 	tmk_reader_drain(v->parts.reader);
 	tmk_packer_reset(v->parts.packer);
 	tmk_stream_forget(v->parts.stream);
+	v->suspects.count = v->suspects_before;
 	tmk_suspects_unlook(&v->suspects);
+	v->state.pass.skipped = v->skipped_before;
 	rest(v);
 }
 
@@ -414,6 +436,16 @@ static int close_reading(struct tmk_verify *v, struct tmk_error *err)
 	return rc;
 }
 
+/* Rounds have waited for long enough: for results, or for room in the window, which is full until some come. */
+static bool too_long(const struct tmk_verify *v)
+{
+	uint64_t elapsed = tmk_now_ms() - v->began;
+
+	if (v->stage == WAITING)
+		return elapsed >= RESULT_MS;
+	return elapsed >= BATCH_MS + RESULT_MS && !tmk_stream_open(v->parts.stream);
+}
+
 int tmk_verify_step(struct tmk_verify *v, bool hurry, struct tmk_error *err)
 {
 	int rc = 0;
@@ -425,11 +457,11 @@ int tmk_verify_step(struct tmk_verify *v, bool hurry, struct tmk_error *err)
 		if (!rc && v->enough && !tmk_reader_busy(v->parts.reader))
 			rc = close_reading(v, err);
 	}
-	if (rc || v->stage != WAITING)
+	if (rc || v->stage == RESTING)
 		return rc;
-	if (tmk_stream_drained(v->parts.stream))
+	if (v->stage == WAITING && tmk_stream_drained(v->parts.stream))
 		end_batch(v);
-	else if (hurry && tmk_now_ms() - v->began >= RESULT_MS)
+	else if (hurry && too_long(v))
 		tmk_verify_abort(v);
 	return 0;
 }

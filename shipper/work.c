@@ -329,14 +329,6 @@ static void take_verify_wish(struct tmk_protection *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* At once: somebody waits. */
-static void tell_verified(struct tmk_protection *p)
-{
-	pthread_mutex_lock(&p->lock);
-	p->status.verify = *tmk_verify_state(p->work.verify);
-	pthread_mutex_unlock(&p->lock);
-}
-
 /* In the place of rounds: while there is nothing else to do, or in turns with them. */
 static int verify(struct tmk_protection *p, struct tmk_error *err)
 {
@@ -351,7 +343,7 @@ static int verify(struct tmk_protection *p, struct tmk_error *err)
 		tmk_verify_begin(w->verify);
 	rc = tmk_verify_step(w->verify, dirty || wanted, err);
 	if (tmk_verify_state(w->verify)->passes != passes)
-		tell_verified(p);
+		w->snapshot_at = 0; /* somebody waits */
 	return rc;
 }
 
