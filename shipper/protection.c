@@ -283,9 +283,10 @@ int tmk_protection_verify(struct tmk_protection *p, uint64_t rate, uint64_t *pas
 				   p->spec.name, p->spec.name);
 	else if (p->paused)
 		rc = tmk_error_set(err, -EAGAIN, "%s is paused; run: tidemark resume %s", p->spec.name, p->spec.name);
-	else
+	if (!rc) {
 		p->verify = BEGIN;
-	p->verify_rate = rate;
+		p->verify_rate = rate;
+	}
 	*pass = p->status.verify.passes;
 	pthread_mutex_unlock(&p->lock);
 	wake(p);
