@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See compare.h. Reading is all that takes time: the kernel is told of the ranges to come while the tags of this one are
- * computed.
+ * See compare.h. Reading is all that takes time. It is done in parts as large as the kernel reads ahead of a file that is read in
+ * order, so that the disk works while tags are computed; POSIX_FADV_WILLNEED would cost four times as much CPU as the reads.
  */
 #include "compare.h"
 
@@ -11,13 +11,14 @@
 
 #include "piece.h"
 
-#define EXPECTED (4u << 20) /* bytes that the kernel is told to read ahead */
+#define WINDOW (8 * TMK_PIECE) /* bytes read at once */
 
 struct tmk_compare {
 	struct tmk_compare_events events;
 	struct tmk_tagger *tagger;
-	uint8_t *data; /* TMK_HASH_RANGE_MAX */
+	uint8_t *data; /* WINDOW */
 	struct tmk_compared result;
+	bool open;   /* the last extent is of the record being compared */
 	bool unread; /* of this chunk it was told */
 };
 
@@ -25,10 +26,9 @@ struct tmk_compare {
 struct job {
 	const struct tmk_replica *replica; /* NULL: nothing can be decided */
 	const struct tmk_touched *touched;
-	struct tmk_walk start, soon; /* at the first record; behind the last one that is expected */
-	uint64_t expected;	     /* bytes */
-	size_t at;		     /* where the record's successor begins */
-	bool mixed;		     /* the chunk has touched something itself */
+	struct tmk_walk start; /* at the first record */
+	size_t at;	       /* where the record's successor begins */
+	bool mixed;	       /* the chunk has touched something itself */
 };
 
 int tmk_compare_new(struct tmk_compare **out, const struct tmk_compare_events *events)
@@ -39,7 +39,7 @@ int tmk_compare_new(struct tmk_compare **out, const struct tmk_compare_events *e
 	if (!c)
 		return -ENOMEM;
 	c->events = *events;
-	c->data = malloc(TMK_HASH_RANGE_MAX);
+	c->data = malloc(WINDOW);
 	if (!c->data || tmk_tagger_new(&c->tagger)) {
 		tmk_compare_free(c);
 		return -ENOMEM;
@@ -79,10 +79,10 @@ static void tell(struct tmk_compare *c, bool more)
 	c->result.count = 0;
 }
 
-/* open: the extent before this one is of the same record. */
-static void add(struct tmk_compare *c, bool open, enum tmk_comparison verdict, const struct tmk_record *part)
+/* Joined with its neighbour, but not over the border of a record. */
+static void add(struct tmk_compare *c, enum tmk_comparison verdict, const struct tmk_record *part)
 {
-	struct tmk_compared_extent *last = c->result.count && open ? &c->result.extents[c->result.count - 1] : NULL;
+	struct tmk_compared_extent *last = c->result.count && c->open ? &c->result.extents[c->result.count - 1] : NULL;
 
 	if (last && last->verdict == verdict && last->offset + last->length == part->offset) {
 		last->length += part->length;
@@ -92,6 +92,7 @@ static void add(struct tmk_compare *c, bool open, enum tmk_comparison verdict, c
 		tell(c, true);
 	c->result.extents[c->result.count++] = (struct tmk_compared_extent){
 		.verdict = verdict, .disk = part->disk, .offset = part->offset, .length = part->length};
+	c->open = true;
 }
 
 /* ---- one record ---- */
@@ -125,13 +126,14 @@ static bool undecided(const struct job *job, const struct tmk_record *part)
 	       (job->touched && tmk_touched_any(job->touched, part->disk, part->offset, part->length));
 }
 
-/* What of the range one piece is. */
-static struct tmk_record part_of(const struct tmk_record *record, uint64_t done)
+/* The part of a range that begins there and ends with a multiple of `unit`. */
+static struct tmk_record part_of(const struct tmk_record *record, uint64_t done, uint32_t unit)
 {
 	struct tmk_record part = *record;
+	uint64_t rest = unit - (record->offset + done) % unit;
 
 	part.offset += done;
-	part.length = tmk_piece_rest(part.offset, record->length - done);
+	part.length = rest < record->length - done ? rest : record->length - done;
 	return part;
 }
 
@@ -147,73 +149,61 @@ static bool can_read(struct tmk_compare *c, const struct job *job, const struct 
 	return false;
 }
 
-/* At once; piece by piece if that does not work, and if the disk has a bad sector only its piece is undecided. */
-static bool have_piece(struct tmk_compare *c, const struct job *job, const struct tmk_record *record, bool whole,
-		       const struct tmk_record *part)
+static bool any_decided(const struct job *job, const struct tmk_record *window)
 {
-	return whole || can_read(c, job, part, c->data + (part->offset - record->offset));
-}
+	struct tmk_record piece;
 
-static bool any_decided(const struct job *job, const struct tmk_record *record)
-{
-	struct tmk_record part;
-
-	for (uint64_t done = 0; done < record->length; done += part.length) {
-		part = part_of(record, done);
-		if (!undecided(job, &part))
+	for (uint64_t done = 0; done < window->length; done += piece.length) {
+		piece = part_of(window, done, TMK_PIECE);
+		if (!undecided(job, &piece))
 			return true;
 	}
 	return false;
 }
 
+/* At once; piece by piece if that does not work: if the disk has a bad sector only its piece is undecided. */
+static void compare_window(struct tmk_compare *c, const struct job *job, const struct tmk_record *window, const uint8_t *tags)
+{
+	bool whole = can_read(c, job, window, c->data);
+	struct tmk_record piece;
+	uint8_t tag[TMK_TAG_SIZE];
+
+	for (uint64_t done = 0; done < window->length; done += piece.length, tags += TMK_TAG_SIZE) {
+		piece = part_of(window, done, TMK_PIECE);
+		if (undecided(job, &piece) || (!whole && !can_read(c, job, &piece, c->data + done))) {
+			add(c, TMK_UNDECIDED, &piece);
+			continue;
+		}
+		tmk_tagger_tag(c->tagger, piece.offset, c->data + done, (size_t)piece.length, tag);
+		if (memcmp(tag, tags, sizeof(tag)))
+			add(c, TMK_DIFFERS, &piece);
+	}
+}
+
 static void compare_record(struct tmk_compare *c, const struct job *job, const struct tmk_record *record, const uint8_t *body)
 {
 	const uint8_t *tags = body + TMK_TAG_KEY;
-	uint8_t tag[TMK_TAG_SIZE];
-	struct tmk_record part;
-	bool whole, open = false;
+	struct tmk_record window;
 
-	if (!any_decided(job, record)) {
-		add(c, false, TMK_UNDECIDED, record);
-		return;
-	}
-	whole = can_read(c, job, record, c->data);
+	c->open = false;
 	tmk_tagger_key(c->tagger, body);
-	for (uint64_t done = 0; done < record->length; done += part.length, tags += TMK_TAG_SIZE) {
-		part = part_of(record, done);
-		if (undecided(job, &part) || !have_piece(c, job, record, whole, &part)) {
-			add(c, open, TMK_UNDECIDED, &part);
-			open = true;
-			continue;
-		}
-		tmk_tagger_tag(c->tagger, part.offset, c->data + done, (size_t)part.length, tag);
-		if (!memcmp(tag, tags, sizeof(tag)))
-			continue;
-		add(c, open, TMK_DIFFERS, &part);
-		open = true;
+	for (uint64_t done = 0; done < record->length; done += window.length) {
+		window = part_of(record, done, WINDOW);
+		if (any_decided(job, &window))
+			compare_window(c, job, &window, tags);
+		else
+			add(c, TMK_UNDECIDED, &window);
+		tags += tmk_piece_count(window.offset, window.length) * TMK_TAG_SIZE;
 	}
 }
 
 /* ---- a chunk ---- */
 
-static void expect_more(struct job *job)
-{
-	struct tmk_record record;
-	const uint8_t *body;
-
-	while (job->replica && job->expected < EXPECTED && tmk_walk_next(&job->soon, &record, &body)) {
-		if (record.type != TMK_HASH)
-			continue;
-		tmk_replica_expect(job->replica, record.disk, record.offset, record.length);
-		job->expected += record.length;
-	}
-}
-
 void tmk_compare_chunk(struct tmk_compare *c, const struct tmk_replica *replica, const struct tmk_touched *touched,
 		       const struct tmk_chunk *chunk, const uint8_t *raw)
 {
 	struct tmk_walk w = tmk_walk(chunk, raw);
-	struct job job = {.replica = replica, .touched = touched, .start = w, .soon = w};
+	struct job job = {.replica = replica, .touched = touched, .start = w};
 	struct tmk_record record;
 	const uint8_t *body;
 
@@ -225,9 +215,7 @@ void tmk_compare_chunk(struct tmk_compare *c, const struct tmk_replica *replica,
 		if (record.type != TMK_HASH)
 			continue;
 		job.at = w.at;
-		expect_more(&job);
 		compare_record(c, &job, &record, body);
-		job.expected -= record.length < job.expected ? record.length : job.expected;
 	}
 	tell(c, false);
 }

@@ -165,12 +165,6 @@ int tmk_replica_read(const struct tmk_replica *r, uint16_t disk, void *data, siz
 	return ret ? tmk_error_sys(err, ret, "cannot read disk-%u.raw at byte %" PRIu64, disk, offset) : 0;
 }
 
-void tmk_replica_expect(const struct tmk_replica *r, uint16_t disk, uint64_t offset, uint64_t length)
-{
-	if (disk < r->disk_count)
-		posix_fadvise(r->disks[disk].fd, (off_t)offset, (off_t)length, POSIX_FADV_WILLNEED);
-}
-
 int tmk_replica_lock(struct tmk_replica *r, struct tmk_error *err)
 {
 	int ret = r->locked ? 0 : take_lock(r->sidecar, LOCK_EX, "an export reads the point", err);

@@ -35,8 +35,6 @@ const struct tmk_sidecar *tmk_replica_sidecar(const struct tmk_replica *r);
 int tmk_replica_fd(const struct tmk_replica *r, uint16_t disk); /* to read from */
 /* A range of a disk as it is now. An error harms nothing but what was to be read. */
 int tmk_replica_read(const struct tmk_replica *r, uint16_t disk, void *data, size_t size, uint64_t offset, struct tmk_error *err);
-/* It will be read soon. */
-void tmk_replica_expect(const struct tmk_replica *r, uint16_t disk, uint64_t offset, uint64_t length);
 /* Applies every record of an opened and checked chunk: redo, idempotent. MARK, HASH: nothing. An error of this or of commit
  * leaves the replica fit only to be closed: opened again, it is what the sidecar says plus redo (a failed flush is never tried
  * again, R13).

@@ -712,6 +712,81 @@ START_TEST(test_fails_anywhere)
 }
 END_TEST
 
+/* ---- ranges of every shape, without an applier ---- */
+
+#define LARGE (3u << 20)
+
+static void keep_result(const struct tmk_compared *r, void *context)
+{
+	ck_assert(!r->more);
+	memcpy(context, r, sizeof(*r));
+}
+
+static const uint8_t *one_hash(uint64_t offset, uint32_t length, const uint8_t *content, uint64_t wrong, struct tmk_chunk *chunk)
+{
+	static uint8_t sealed[TMK_CHUNK_HEADER_SIZE + TMK_CHUNK_RAW_MAX], raw[TMK_CHUNK_RAW_MAX], copy[TMK_HASH_RANGE_MAX];
+	const struct tmk_chain place = {.number = 7};
+	uint8_t hash[TMK_HASH_SIZE], *body = tmk_builder_hash(c.builder, 0, offset, length);
+
+	ck_assert_ptr_nonnull(body);
+	memcpy(copy, content + offset, length);
+	if (wrong != NOWHERE)
+		copy[wrong - offset] ^= 0x80;
+	tmk_tagger_body(tagger, offset, copy, length, body);
+	tmk_builder_seal(c.builder, &place, 0, sealed, hash);
+	tmk_builder_reset(c.builder);
+	check_ok(tmk_chunk_header(sealed, chunk, &g_err));
+	check_ok(tmk_chunk_open(chunk, sealed + TMK_CHUNK_HEADER_SIZE, raw, &g_err));
+	return raw;
+}
+
+START_TEST(test_ranges)
+{
+	static struct tmk_compared result;
+	const struct tmk_compare_events to = {.compared = keep_result, .context = &result};
+	const struct tmk_disk_sizes sizes = {.count = 1, .sizes = {LARGE}};
+	uint8_t *content = malloc(LARGE);
+	struct tmk_compare *compare;
+	struct tmk_replica *r;
+	struct tmk_chunk chunk;
+
+	shell("rm %s/disk* %s/sidecar", d.path, d.path);
+	for (uint32_t i = 0; i < LARGE; i++)
+		content[i] = (uint8_t)roll(&seed);
+	check_ok(tmk_replica_create(&tmk_io_real, d.dir, c.protection, &sizes, 1, &g_err));
+	spill(d.dir, "disk-0.raw", content, LARGE);
+	check_ok(tmk_replica_open(&r, &tmk_io_real, d.dir, false, &g_err));
+	ck_assert_int_eq(tmk_compare_new(&compare, &to), 0);
+	for (int round = 0; round < 600; round++) {
+		uint64_t offset = roll(&seed) % (LARGE / 512) * 512, room = LARGE - offset;
+		uint64_t most = room < TMK_HASH_RANGE_MAX ? room : TMK_HASH_RANGE_MAX;
+		uint32_t length = (uint32_t)(1 + roll(&seed) % (most / 512)) * 512;
+		uint64_t wrong = round % 3 ? offset + roll(&seed) % length : NOWHERE;
+		uint64_t from = wrong / TMK_PIECE * TMK_PIECE, to_byte = from + TMK_PIECE;
+		const uint8_t *raw = one_hash(offset, length, content, wrong, &chunk);
+
+		tmk_compare_chunk(compare, r, NULL, &chunk, raw);
+		ck_assert_uint_eq(result.number, 7);
+		ck_assert_uint_eq(result.count, wrong != NOWHERE);
+		if (wrong == NOWHERE)
+			continue;
+		from = from < offset ? offset : from;
+		to_byte = to_byte > offset + length ? offset + length : to_byte;
+		ck_assert_uint_eq(result.extents[0].verdict, TMK_DIFFERS);
+		ck_assert_uint_eq(result.extents[0].offset, from);
+		ck_assert_uint_eq(result.extents[0].length, to_byte - from);
+		tmk_compare_chunk(compare, NULL, NULL, &chunk, raw);
+		ck_assert_uint_eq(result.count, 1);
+		ck_assert_uint_eq(result.extents[0].verdict, TMK_UNDECIDED);
+		ck_assert_uint_eq(result.extents[0].offset, offset);
+		ck_assert_uint_eq(result.extents[0].length, length);
+	}
+	tmk_compare_free(compare);
+	tmk_replica_close(r);
+	free(content);
+}
+END_TEST
+
 /* ---- touched ---- */
 
 START_TEST(test_touched)
@@ -799,6 +874,7 @@ int main(void)
 	tcase_add_loop_test(t, test_steps_are_bounded, 0, 2);
 	tcase_add_loop_test(t, test_crash, 0, CRASHES);
 	tcase_add_test(t, test_fails_anywhere);
+	tcase_add_test(t, test_ranges);
 	tcase_add_test(t, test_touched);
 	tcase_add_test(t, test_touched_large);
 	suite_add_tcase(s, t);
