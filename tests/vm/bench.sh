@@ -27,6 +27,8 @@ modprobe null_blk nr_devices=0
 nullb mq 2
 nullb other 2
 nullb bio 0
+DISKS="mq bio"
+[ ! -d /sys/block/bio/mq ] || DISKS=mq # since 6.9 null_blk has no such mode and takes the other one
 
 # cost WHAT PROGRAMS DISK OPERATION
 cost() {
@@ -66,7 +68,7 @@ marks() {
 }
 everything() { # WHAT PROGRAMS
 	local disk operation
-	for disk in mq bio; do
+	for disk in $DISKS; do
 		for operation in write read; do
 			for _ in 1 2 3; do cost "$1" "$2" "$disk" "$operation"; done
 		done
