@@ -133,6 +133,12 @@ void tmk_doubt_all(struct tmk_doubt *d, uint16_t disk)
 		memset(d->maps[disk], 0xff, words_of(d->header->sizes[disk]) * sizeof(*d->maps[disk]));
 }
 
+void tmk_doubt_none(struct tmk_doubt *d, uint16_t disk)
+{
+	if (d)
+		memset(d->maps[disk], 0, words_of(d->header->sizes[disk]) * sizeof(*d->maps[disk]));
+}
+
 void tmk_doubt_follow(struct tmk_doubt *d, uint16_t disk, uint64_t gap)
 {
 	if (!d || d->header->gaps[disk] == gap)

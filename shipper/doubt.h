@@ -22,6 +22,7 @@ void tmk_doubt_close(struct tmk_doubt *d);
 void tmk_doubt_remove(const char *run_dir, const char *name); /* the protection ended */
 /* Of NULL nothing is in doubt: */
 void tmk_doubt_all(struct tmk_doubt *d, uint16_t disk);
+void tmk_doubt_none(struct tmk_doubt *d, uint16_t disk);
 /* The disk's gap count, at each take: if it moved, all of the disk was marked, and all is in doubt. */
 void tmk_doubt_follow(struct tmk_doubt *d, uint16_t disk, uint64_t gap);
 /* The pieces that the range touches. */

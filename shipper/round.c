@@ -65,6 +65,9 @@ int tmk_round_begin(struct tmk_round *r, struct tmk_error *err)
 		return rc;
 	r->resets = tmk_stream_state(r->stream)->resets;
 	r->forgotten = tmk_stream_state(r->stream)->forgotten;
+	/* Onto nothing everything goes as data, also what is left of it when the session is lost. */
+	for (uint16_t i = 0; i < r->source->spec.disk_count && !tmk_stream_state(r->stream)->holds; i++)
+		tmk_doubt_none(r->source->doubt, i);
 	r->disk = 0;
 	r->hashed = false;
 	r->from = r->count = r->next = r->done = r->again_count = 0;
@@ -198,15 +201,12 @@ static int take_failed(struct tmk_round *r, const struct tmk_read *read, struct 
 	return 0;
 }
 
-/* What is in doubt goes as its hash, if the target may have it; it is whole pieces then, or the read would not be of this length.
- */
+/* What is in doubt goes as its hash; it is whole pieces then, or the read would not be of this length. */
 static bool add(struct tmk_round *r, const struct tmk_read *read)
 {
 	uint64_t length = read->length;
-	bool hash = tmk_doubt_split(r->source->doubt, read->disk, read->offset, &length) && length == read->length &&
-		    tmk_stream_state(r->stream)->holds;
 
-	if (hash) {
+	if (tmk_doubt_split(r->source->doubt, read->disk, read->offset, &length) && length == read->length) {
 		r->hashed = true;
 		return tmk_packer_hash(r->packer, read->disk, read->offset, read->data, read->length, true);
 	}

@@ -11,9 +11,10 @@
 #include "suspects.h"
 #include "util.h"
 
-#define BATCH_MS 2000	      /* of reading: a pass is as far as its last batch */
-#define HURRIED_MS 500	      /* where rounds wait for its end */
-#define RESULT_MS 5000	      /* that rounds wait for results */
+#define BATCH_MS 2000  /* of reading: a pass is as far as its last batch */
+#define HURRIED_MS 500 /* where rounds wait for its end */
+#define RESULT_MS 5000 /* that rounds wait for results */
+#define LATER_MS 60000 /* until it is tried again, if these did not come: the target is busy with an interval, or in trouble */
 #define ROLLING (64ull << 20) /* bytes of a batch of the rolling pass */
 #define SAVE_MS 2000
 
@@ -26,7 +27,7 @@ struct tmk_verify {
 	enum stage stage;
 	bool second; /* this batch looks at suspects */
 	bool enough; /* nothing more is read in it */
-	uint64_t at, until, began, saved;
+	uint64_t at, until, began, saved, not_before;
 	size_t suspect; /* the next one to look at */
 	struct tmk_suspects suspects;
 	/* As they were when the batch began: what one that is void added counts when it is done again. */
@@ -141,6 +142,8 @@ bool tmk_verify_due(const struct tmk_verify *v)
 {
 	uint64_t left = v->state.total - v->state.pass.done;
 
+	if (tmk_now_ms() < v->not_before)
+		return false;
 	if (tmk_suspects_ripe(&v->suspects))
 		return true;
 	if (!left)
@@ -446,6 +449,12 @@ static bool too_long(const struct tmk_verify *v)
 	return elapsed >= BATCH_MS + RESULT_MS && !tmk_stream_open(v->parts.stream);
 }
 
+static void give_up(struct tmk_verify *v)
+{
+	tmk_verify_abort(v);
+	v->not_before = tmk_now_ms() + LATER_MS;
+}
+
 int tmk_verify_step(struct tmk_verify *v, bool hurry, struct tmk_error *err)
 {
 	int rc = 0;
@@ -462,6 +471,6 @@ int tmk_verify_step(struct tmk_verify *v, bool hurry, struct tmk_error *err)
 	if (v->stage == WAITING && tmk_stream_drained(v->parts.stream))
 		end_batch(v);
 	else if (hurry && too_long(v))
-		tmk_verify_abort(v);
+		give_up(v);
 	return 0;
 }
