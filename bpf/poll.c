@@ -79,7 +79,14 @@ static int settle_links(struct tmk_tracker *t, struct tmk_error *err)
 	return tmk_load_attach(t, err);
 }
 
-/* Events that found the program already running on their CPU were not shown to it. They name no disk. */
+/*
+ * Events that found the program already running on their CPU were not shown to it. They name no disk.
+ *
+ * From Linux 7 on the issue program can be preempted, and for as long as the task waits, everything that its CPU sends is missed:
+ * on a busy server that is every second. Missed issues lose nothing, since every request is looked at again when it completes,
+ * also for what it raises; they only void the question whether anything was written since (tmk_tracker_unshown). Completions
+ * come in interrupts, which nothing preempts; if one is missed all the same, everything is marked.
+ */
 static int settle_misses(struct tmk_tracker *t, struct tmk_error *err)
 {
 	static const enum tmk_pin programs[2] = {TMK_PIN_ISSUE, TMK_PIN_COMPLETE};
@@ -94,11 +101,17 @@ static int settle_misses(struct tmk_tracker *t, struct tmk_error *err)
 			return tmk_error_sys(err, rc, "cannot read the counters of a tracking program");
 		misses[i] = info.recursion_misses;
 	}
-	if (misses[0] == t->config->misses[0] && misses[1] == t->config->misses[1])
+	t->unshown = misses[0];
+	if (misses[1] == t->config->misses[1])
 		return 0;
 	tmk_marks_doubt_all(t, "the kernel did not show every request to the tracking programs");
 	memcpy(t->config->misses, misses, sizeof(misses));
 	return 0;
+}
+
+uint64_t tmk_tracker_unshown(const struct tmk_tracker *t)
+{
+	return t->unshown;
 }
 
 static bool is_nvme(struct tmk_tracker *t, int slot)

@@ -37,6 +37,7 @@ struct tmk_tracker {
 	int lock;	   /* the directory of the pins, locked */
 	int fds[TMK_PINS]; /* -1: not open */
 	struct tmk_bpf_config *config;
+	uint64_t unshown; /* misses of the issue program, when last looked at */
 	struct tmk_bpf_slot *slots;
 	struct tmk_bpf_disk *table;
 	struct tmk_slot_maps maps[TMK_BPF_SLOTS];

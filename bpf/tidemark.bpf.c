@@ -9,7 +9,7 @@
  * and so before the read, which sees it. Or it finds the bit clear and sets it: a later take sees it. So test-and-skip loses
  * nothing, at completion. The mark at issue alone could be lost to a take while the data is still under way; it is there so
  * that "nothing was written since" can be asked of the map while requests are in flight (R17), and for requests whose
- * completion never comes.
+ * completion never comes. So an issue that the kernel does not show to the probe costs a point, and loses nothing (poll.c).
  *
  * What a probe cannot turn into marks raises the slot's flag first and its gap count second (R4); the loader then marks all.
  * Who writes is noted when a write is submitted: with an I/O scheduler, and whenever a queue is busy, a kworker issues it. That

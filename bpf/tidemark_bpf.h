@@ -99,7 +99,7 @@ struct tmk_bpf_seen {
 struct tmk_bpf_config {
 	__u32 abi;
 	__u32 slot_size;
-	__u64 misses[2]; /* recursion_misses of the issue and completion program that were dealt with */
+	__u64 misses[2]; /* recursion_misses of the issue and completion program, when the latter were last dealt with */
 	/* NVMe admin commands that may change what a namespace holds: they name no disk. Raised by probes. */
 	__u64 admin;
 	__u64 admin_seen; /* those that were dealt with */

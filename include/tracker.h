@@ -102,6 +102,10 @@ int tmk_tracker_detach(struct tmk_tracker *t, int slot, struct tmk_error *err);
 /* Looks at miss counters, passthrough events, size and programs. What it finds unproven marks everything and raises the gap
  * count, before it returns. Called before each take and again before a mark is believed. 0, or -errno if it cannot tell. */
 int tmk_tracker_poll(struct tmk_tracker *t, struct tmk_error *err);
+/* How many requests, of any disk, the tracker was not shown when they were sent, as of the last poll. Nothing is lost by that:
+ * each is marked when it completes. But one that is under way may be in no map, so that a mark is a point only if this is still
+ * what it was at the take (R17). */
+uint64_t tmk_tracker_unshown(const struct tmk_tracker *t);
 
 /* Moves `now` to `taken` for the disks of one protection (I2, I4). */
 int tmk_tracker_take(struct tmk_tracker *t, const int *slots, size_t count, struct tmk_take *out, struct tmk_error *err);

@@ -162,6 +162,7 @@ int tmk_source_take_frozen(struct tmk_source *s, struct tmk_take *out, struct tm
 	struct tmk_tracker *t = tmk_marks_lock(s->marks);
 	int rc = tmk_tracker_poll(t, err);
 
+	s->unshown = tmk_tracker_unshown(t);
 	if (!rc)
 		rc = tmk_tracker_take(t, s->slots, s->spec.disk_count, out, err);
 	if (!rc)
@@ -324,16 +325,20 @@ static int first_dirty(struct tmk_source *s, uint16_t disk, struct tmk_extent *o
 static int missed_nothing(struct tmk_source *s, uint64_t gap, bool *proven, char why[192], struct tmk_error *err)
 {
 	struct tmk_tracker *t = tmk_marks_lock(s->marks);
-	uint64_t now = 0;
+	uint64_t now = 0, unshown = 0;
 	int rc = tmk_tracker_poll(t, err);
 
 	if (!rc)
 		rc = tmk_tracker_gap(t, s->slots, s->spec.disk_count, &now, err);
+	if (!rc)
+		unshown = tmk_tracker_unshown(t) - s->unshown;
 	tmk_marks_unlock(s->marks);
-	*proven = !rc && now == gap;
-	if (!*proven)
+	*proven = !rc && now == gap && !unshown;
+	if (now != gap)
 		snprintf(why, 192, "a write may have been missed (gap count %llu, was %llu)", (unsigned long long)now,
 			 (unsigned long long)gap);
+	else if (!*proven)
+		snprintf(why, 192, "the kernel did not show %llu requests when they were sent", (unsigned long long)unshown);
 	return rc;
 }
 

@@ -29,6 +29,7 @@ struct tmk_source {
 	uint32_t block_size[TMK_DISKS_MAX]; /* bytes */
 	struct tmk_scratch scratch;
 	struct tmk_doubt *doubt; /* the owner's; NULL: nothing goes hash first */
+	uint64_t unshown;	 /* what tmk_tracker_unshown() said at the last take */
 	/* Blocks that could not be read (R30): marked in `now` for as long as they are here. One that fails again seconds later
 	 * is sure: tried again now and then only, and no hindrance to a point; the status counts it. */
 	size_t bad_count;
