@@ -6,7 +6,8 @@
  * DIR/                            what `tidemark-target init DIR` made
  *   target.db                     the catalogue (SQLite)
  *   pki/                          authority and the target's own certificate
- *   devices/NAME/disk-N.raw       put there by an operator before first contact: a symbolic link to a block device
+ *   devices/NAME/disk-N.raw       put there before first contact: a symbolic link to a block device, or an image (a seed) that
+ *                                 becomes the replica
  *   protections/NAME/
  *     sidecar                     struct tmk_sidecar in two slots of 4096 bytes at offsets 0 and 4096
  *     disk-N.raw                  the replica of disk N: a sparse file, or a symbolic link to a block device

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "replica.h"
+#include "sparse.h"
 #include "util.h"
 
 #define BLOCK (1u << 20)
@@ -40,49 +41,19 @@ static int progress(struct copy *c, uint64_t bytes)
 
 /* ---- one disk ---- */
 
-/* Where data begins at or behind an offset; holes are known of files alone. */
-static uint64_t data_from(int fd, uint64_t offset, uint64_t size)
-{
-	off_t data = lseek(fd, offset, SEEK_DATA);
-
-	if (data >= 0)
-		return (uint64_t)data < size ? (uint64_t)data : size;
-	return errno == ENXIO ? size : offset;
-}
-
-static bool all_zero(const uint8_t *data, size_t size)
-{
-	return !size || (!data[0] && !memcmp(data, data + 1, size - 1));
-}
-
-/* Writes what is not zero, in pieces as large as filesystems allocate. */
-static int write_sparse(const struct tmk_io *io, int fd, const uint8_t *data, size_t size, uint64_t offset)
-{
-	const size_t piece = 64 << 10;
-	int ret = 0;
-
-	for (size_t at = 0; !ret && at < size; at += piece) {
-		size_t length = size - at < piece ? size - at : piece;
-
-		if (!all_zero(data + at, length))
-			ret = io->write(io, fd, data + at, length, offset + at);
-	}
-	return ret;
-}
-
 static int copy_disk(struct copy *c, int from, int to, uint64_t size, struct tmk_error *err)
 {
 	const struct tmk_io *io = &tmk_io_real;
 	int ret = io->truncate(io, to, size);
 
 	for (uint64_t at = 0; !ret && at < size;) {
-		uint64_t data = data_from(from, at, size);
+		uint64_t data = tmk_sparse_from(from, at, size);
 		size_t length = size - data < BLOCK ? size - data : BLOCK;
 
 		ret = length ? io->read(io, from, c->a, length, data) : 0;
 		if (ret)
 			return tmk_error_sys(err, ret, "cannot read the replica at byte %" PRIu64, data);
-		ret = write_sparse(io, to, c->a, length, data);
+		ret = tmk_sparse_write(io, to, c->a, length, data);
 		if (!ret)
 			ret = progress(c, data + length - at);
 		at = data + length;
@@ -101,7 +72,7 @@ static int compare_disk(struct copy *c, int from, int to, uint64_t size, struct 
 	if (io->size(io, to) != (int64_t)size)
 		return tmk_error_set(err, -EIO, "%s did not become as large as the disk", c->partial);
 	for (uint64_t at = 0; at < size;) {
-		uint64_t one = data_from(from, at, size), other = data_from(to, at, size);
+		uint64_t one = tmk_sparse_from(from, at, size), other = tmk_sparse_from(to, at, size);
 		uint64_t data = one < other ? one : other;
 		size_t length = size - data < BLOCK ? size - data : BLOCK;
 

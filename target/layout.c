@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "devices.h"
 #include "layout.h"
 #include "util.h"
 
@@ -70,43 +71,6 @@ int tmk_layout_open(int root, const char *name, struct tmk_error *err)
 	return fd;
 }
 
-static int link_disk(int dir, int devices, unsigned disk, struct tmk_error *err)
-{
-	char name[32], to[4096];
-	snprintf(name, sizeof(name), "disk-%u.raw", disk);
-	ssize_t length = readlinkat(devices, name, to, sizeof(to) - 1);
-	if (length < 0 && errno == ENOENT)
-		return 0;
-	if (length < 0)
-		return tmk_error_sys(err, -errno, "devices/.../%s has to be a symbolic link to a block device", name);
-	to[length] = 0;
-	struct stat st;
-	if (to[0] != '/' || stat(to, &st) < 0 || !S_ISBLK(st.st_mode))
-		return tmk_error_set(err, -ENOTBLK, "devices/.../%s points to %.200s, which is not the path of a block device",
-				     name, to);
-	if (symlinkat(to, dir, name) < 0 && errno != EEXIST)
-		return tmk_error_sys(err, -errno, "cannot link %s", name);
-	return 0;
-}
-
-/* What an operator prepared in devices/NAME. */
-static int link_disks(int root, int dir, const char *name, unsigned disks, struct tmk_error *err)
-{
-	int all = openat(root, "devices", DIRECTORY);
-	if (all < 0)
-		return errno == ENOENT ? 0 : tmk_error_sys(err, -errno, "cannot open devices");
-	int devices = openat(all, name, DIRECTORY);
-	int bad = 0;
-	if (devices < 0 && errno != ENOENT)
-		bad = tmk_error_sys(err, -errno, "cannot open devices/%s", name);
-	for (unsigned i = 0; devices >= 0 && !bad && i < disks; i++)
-		bad = link_disk(dir, devices, i, err);
-	if (devices >= 0)
-		close(devices);
-	close(all);
-	return bad;
-}
-
 static int make_journal(int dir, const struct tmk_sandbox_user *user, struct tmk_error *err)
 {
 	int journal = make_below(dir, "journal", "journal", err);
@@ -121,8 +85,12 @@ static int make_journal(int dir, const struct tmk_sandbox_user *user, struct tmk
 	return bad;
 }
 
-int tmk_layout_create(int root, const char *name, unsigned disks, const struct tmk_sandbox_user *user, struct tmk_error *err)
+int tmk_layout_create(int root, const char *name, const struct tmk_disk_sizes *sizes, const struct tmk_sandbox_user *user,
+		      struct tmk_error *err)
 {
+	int bad = tmk_devices_check(root, name, sizes, err);
+	if (bad)
+		return bad;
 	int parts = make_below(root, "protections", "protections", err);
 	if (parts < 0)
 		return parts;
@@ -130,7 +98,7 @@ int tmk_layout_create(int root, const char *name, unsigned disks, const struct t
 	close(parts);
 	if (dir < 0)
 		return dir;
-	int bad = link_disks(root, dir, name, disks, err);
+	bad = tmk_devices_place(root, dir, name, sizes->count, err);
 	if (!bad)
 		bad = make_journal(dir, user, err);
 	if (!bad)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "chunk.h"
 #include "error.h"
 #include "sandbox.h"
 #include "wire.h"
@@ -18,8 +19,10 @@ int tmk_layout_lock(const char *directory, struct tmk_error *err);
 int tmk_layout_part(int root, const char *name, struct tmk_error *err);
 /* protections/NAME. -ENOENT if there is none. A descriptor or -errno. */
 int tmk_layout_open(int root, const char *name, struct tmk_error *err);
-/* The same, but makes it, with its journal and the links from devices/NAME. Idempotent. */
-int tmk_layout_create(int root, const char *name, unsigned disks, const struct tmk_sandbox_user *user, struct tmk_error *err);
+/* The same, but makes it, with its journal and what devices/NAME holds (devices.h). Idempotent. -ERANGE: a seed there is not as
+ * large as its disk; nothing was made. */
+int tmk_layout_create(int root, const char *name, const struct tmk_disk_sizes *sizes, const struct tmk_sandbox_user *user,
+		      struct tmk_error *err);
 /* The journal of protections/NAME (dir); a new open file each time, so that its lock is its own. */
 int tmk_layout_journal(int dir, struct tmk_error *err);
 /* Bytes that replicas which are files may still take of their filesystem: their holes. */

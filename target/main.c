@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * tidemark-target: init, run, and what needs a running one: token, revoke. Exit codes: 0; 1 it failed; 64 it was called
+ * tidemark-target: init, run, seed, and what needs a running one: token, revoke. Exit codes: 0; 1 it failed; 64 it was called
  * wrongly.
  */
 #include <errno.h>
@@ -9,12 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf.h"
 #include "control.h"
 #include "log.h"
+#include "seed.h"
 #include "settings.h"
 #include "supervisor.h"
+#include "util.h"
 
 #define USAGE 64
 
@@ -23,6 +26,7 @@ static const char usage[] =
 	"       tidemark-target run DIR | --config FILE [--debug]\n"
 	"       tidemark-target token [DIR | --config FILE | --control SOCKET] [--uses N] [--for 24h]\n"
 	"       tidemark-target revoke HOST|FINGERPRINT [--directory DIR | --config FILE | --control SOCKET]\n"
+	"       tidemark-target seed NAME DISK FILE --directory DIR | --config FILE\n"
 	"       tidemark-target --help\n";
 
 struct options {
@@ -126,7 +130,7 @@ static int token(struct options *o, const char *directory)
 	return text ? 0 : 1;
 }
 
-static int revoke(const struct options *o, const char *who)
+static int revoke_all(const struct options *o, const char *who)
 {
 	struct tmk_error err = {0};
 	json_t *result = NULL;
@@ -142,6 +146,41 @@ static int init(const char *directory)
 	if (tmk_settings_init(directory, &err))
 		return complain(&err);
 	printf("%s is ready. Next: tidemark-target run %s\n", directory, directory);
+	return 0;
+}
+
+static void show_progress(uint64_t done, uint64_t total, void *context)
+{
+	char is[32], whole[32];
+	(void)context;
+	fprintf(stderr, "\r%s of %s copied, %u %%  %s", tmk_human(done, is), tmk_human(total, whole),
+		(unsigned)(done * 100 / total), done == total ? "\n" : "");
+}
+
+static int seed(const struct options *o, const char *name, const char *disk, const char *file)
+{
+	static const char *const done[] = {
+		[TMK_SEED_MOVED] = "moved to", [TMK_SEED_COPIED] = "copied to", [TMK_SEED_LINKED] = "linked from"};
+	struct tmk_error err = {0};
+	struct tmk_settings settings;
+	char *end;
+	unsigned long number = strtoul(disk, &end, 10);
+	if (*end || disk[0] < '0' || disk[0] > '9' || number > 31)
+		return misused("DISK is the disk's number in its protection, from 0 to 31");
+	if (!o->directory && !o->config)
+		return misused("seed needs --directory or --config");
+	if (tmk_settings_read(&settings, o->directory, o->config, &err))
+		return complain(&err);
+	const struct tmk_seed wish = {.directory = settings.directory,
+				      .name = name,
+				      .disk = (unsigned)number,
+				      .file = file,
+				      .progress = isatty(STDERR_FILENO) ? show_progress : NULL};
+	int how = tmk_seed(&wish, &err);
+	if (how < 0)
+		return complain(&err);
+	printf("%s was %s %s/devices/%s/disk-%lu.raw. Next: protect %s on its source; only what differs goes over\n", file,
+	       done[how], settings.directory, name, number, name);
 	return 0;
 }
 
@@ -173,6 +212,9 @@ int main(int argc, char **argv)
 	const char *verb = count ? argv[optind] : NULL, *operand = count > 1 ? argv[optind + 1] : NULL;
 	if (!verb)
 		return misused("no verb");
+	if (!strcmp(verb, "seed"))
+		return count == 4 ? seed(&o, operand, argv[optind + 2], argv[optind + 3])
+				  : misused("seed needs the protection's name, the disk's number, and the file");
 	if (count > 2)
 		return misused("too many arguments");
 	if (!strcmp(verb, "init"))
@@ -182,6 +224,6 @@ int main(int argc, char **argv)
 	if (!strcmp(verb, "token"))
 		return token(&o, operand);
 	if (!strcmp(verb, "revoke"))
-		return operand ? revoke(&o, operand) : misused("revoke needs a host or a fingerprint");
+		return operand ? revoke_all(&o, operand) : misused("revoke needs a host or a fingerprint");
 	return misused("unknown verb");
 }

@@ -214,18 +214,15 @@ static bool adopt(const struct tmk_hello *h, const struct tmk_sidecar *s, struct
 	return true;
 }
 
-static bool make_replica(const struct tmk_hello *h, int dir, struct tmk_verdict *v)
+static bool make_replica(const struct tmk_hello *h, const struct tmk_disk_sizes *sizes, int dir, struct tmk_verdict *v)
 {
 	struct tmk_error err = {0};
-	struct tmk_disk_sizes sizes = {.count = h->disk_count};
-	for (unsigned i = 0; i < h->disk_count; i++)
-		sizes.sizes[i] = h->disks[i].size;
 	int bad = tmk_sidecar_read(&tmk_io_real, dir, &v->sidecar, &err);
 	if (!bad)
 		return adopt(h, &v->sidecar, v);
 	if (bad == -ENOENT) {
 		v->created = true;
-		bad = tmk_replica_create(&tmk_io_real, dir, h->protection, &sizes, v->row.generation, &err);
+		bad = tmk_replica_create(&tmk_io_real, dir, h->protection, sizes, v->row.generation, &err);
 	}
 	if (!bad)
 		bad = tmk_sidecar_read(&tmk_io_real, dir, &v->sidecar, &err);
@@ -251,6 +248,7 @@ static bool judge_unknown(const struct tmk_session_court *court, const uint8_t *
 			  struct tmk_verdict *v)
 {
 	struct tmk_error err = {0};
+	struct tmk_disk_sizes sizes = {.count = h->disk_count};
 	if (!judge_unique(court->catalogue, h, v) || !judge_deleted(court->catalogue, h, v))
 		return false;
 	v->row = (struct tmk_catalogued){.generation = h->generation ? h->generation : 1, .disk_count = h->disk_count};
@@ -258,10 +256,14 @@ static bool judge_unknown(const struct tmk_session_court *court, const uint8_t *
 	memcpy(v->row.protection, h->protection, sizeof(v->row.protection));
 	memcpy(v->row.owner, certificate, sizeof(v->row.owner));
 	memcpy(v->row.disks, h->disks, h->disk_count * sizeof(*h->disks));
-	int dir = tmk_layout_create(court->root, h->name, h->disk_count, court->user, &err);
+	for (unsigned i = 0; i < h->disk_count; i++)
+		sizes.sizes[i] = h->disks[i].size;
+	int dir = tmk_layout_create(court->root, h->name, &sizes, court->user, &err);
+	if (dir == -ERANGE)
+		return refuse(v, TMK_REFUSE_IDENTITY, "%.500s", err.text);
 	if (dir < 0)
 		return failed(v, &err);
-	bool good = make_replica(h, dir, v);
+	bool good = make_replica(h, &sizes, dir, v);
 	close(dir);
 	if (!good)
 		return false;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "../../target/session.h" /* the shipper has a file of this name too */
@@ -340,6 +341,84 @@ START_TEST(devices_must_be_block_devices)
 }
 END_TEST
 
+static void put_seed(unsigned disk, uint64_t size, const char *where)
+{
+	char command[600];
+	snprintf(command, sizeof(command), "mkdir -p %s/%s/web && truncate -s %llu %s/%s/web/disk-%u.raw", directory, where,
+		 (unsigned long long)size, directory, where, disk);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static bool is_there(const char *format, unsigned disk)
+{
+	char path[300], below[60];
+	struct stat st;
+	snprintf(below, sizeof(below), format, disk);
+	snprintf(path, sizeof(path), "%s/%s", directory, below);
+	return lstat(path, &st) == 0;
+}
+
+/* A seed becomes the replica, whatever it was the replica of before, and whoever owned it. */
+START_TEST(seeds_become_replicas)
+{
+	char path[300], number[8] = {42};
+	struct stat before, after;
+	put_seed(0, 1 << 20, "devices");
+	put_seed(1, 1 << 20, "devices");
+	snprintf(path, sizeof(path), "%s/devices/web/disk-1.raw", directory);
+	bool numbered = setxattr(path, TMK_REPLICA_XATTR, number, sizeof(number), 0) == 0;
+	ck_assert_int_eq(chmod(path, 0666), 0);
+	ck_assert_int_eq(stat(path, &before), 0);
+	ck_assert_msg(!judge(owner, &good), "%s", verdict.text);
+	ck_assert(verdict.created);
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert(is_there("protections/web/disk-%u.raw", i) && !is_there("devices/web/disk-%u.raw", i));
+	snprintf(path, sizeof(path), "%s/protections/web/disk-1.raw", directory);
+	ck_assert_int_eq(stat(path, &after), 0);
+	ck_assert_uint_eq(before.st_ino, after.st_ino);
+	ck_assert_int_eq(after.st_mode & 0777, 0600);
+	if (numbered)
+		ck_assert_int_eq(getxattr(path, TMK_REPLICA_XATTR, number, sizeof(number)), 8);
+	ck_assert_int_eq(number[0], numbered ? 1 : 42);
+	ck_assert_msg(!judge(owner, &good), "%s", verdict.text);
+}
+END_TEST
+
+/* Nothing is made, nothing is moved, and it can be put right. */
+START_TEST(seed_of_another_size)
+{
+	put_seed(0, 1 << 20, "devices");
+	put_seed(1, (1 << 20) - 512, "devices");
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(judge(owner, &good), TMK_REFUSE_IDENTITY);
+	ck_assert_ptr_nonnull(strstr(verdict.text, "1048576"));
+	ck_assert_ptr_nonnull(strstr(verdict.text, "1048064"));
+	ck_assert(is_there("devices/web/disk-%u.raw", 0) && is_there("devices/web/disk-%u.raw", 1));
+	ck_assert(!is_there("protections/web", 0));
+	put_seed(1, (1 << 20) + 512, "devices");
+	ck_assert_int_eq(judge(owner, &good), TMK_REFUSE_IDENTITY);
+	put_seed(1, 1 << 20, "devices");
+	ck_assert_msg(!judge(owner, &good), "%s", verdict.text);
+}
+END_TEST
+
+/* A first contact that was cut short between two seeds goes on; two files for one disk are an operator's to sort out. */
+START_TEST(seeds_after_a_crash)
+{
+	put_seed(0, 1 << 20, "protections");
+	put_seed(1, 1 << 20, "devices");
+	put_seed(0, 1 << 20, "devices");
+	ck_assert_int_eq(judge(owner, &good), TMK_REFUSE_TARGET);
+	ck_assert_ptr_nonnull(strstr(verdict.text, "disk-0.raw is there already"));
+	ck_assert(is_there("devices/web/disk-%u.raw", 0) && is_there("protections/web/disk-%u.raw", 0));
+	char path[300];
+	snprintf(path, sizeof(path), "%s/devices/web/disk-0.raw", directory);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_msg(!judge(owner, &good), "%s", verdict.text);
+	ck_assert(is_there("protections/web/disk-%u.raw", 1) && !is_there("devices/web/disk-%u.raw", 1));
+}
+END_TEST
+
 START_TEST(deleted_with_all)
 {
 	struct tmk_error err = {0};
@@ -476,6 +555,9 @@ int main(void)
 	tcase_add_test(tc, deleted_stays_deleted);
 	tcase_add_test(tc, replica_gone);
 	tcase_add_test(tc, devices_must_be_block_devices);
+	tcase_add_test(tc, seeds_become_replicas);
+	tcase_add_test(tc, seed_of_another_size);
+	tcase_add_test(tc, seeds_after_a_crash);
 	tcase_add_test(tc, deleted_with_all);
 	tcase_add_test(tc, relations);
 	tcase_add_test(tc, room);
