@@ -199,6 +199,17 @@ static void compare_record(struct tmk_compare *c, const struct job *job, const s
 
 /* ---- a chunk ---- */
 
+/* All ranges before the first one is read: else it would take away what the kernel reads ahead. */
+static void uncache(const struct tmk_replica *replica, struct tmk_walk w)
+{
+	struct tmk_record record;
+	const uint8_t *body;
+
+	while (tmk_walk_next(&w, &record, &body))
+		if (record.type == TMK_HASH)
+			tmk_replica_uncache(replica, record.disk, record.offset, record.length);
+}
+
 void tmk_compare_chunk(struct tmk_compare *c, const struct tmk_replica *replica, const struct tmk_touched *touched,
 		       const struct tmk_chunk *chunk, const uint8_t *raw)
 {
@@ -210,6 +221,8 @@ void tmk_compare_chunk(struct tmk_compare *c, const struct tmk_replica *replica,
 	c->result.number = chunk->number;
 	c->result.count = 0;
 	c->unread = false;
+	if (replica)
+		uncache(replica, w);
 	while (tmk_walk_next(&w, &record, &body)) {
 		job.mixed |= changes(&record);
 		if (record.type != TMK_HASH)

@@ -165,6 +165,12 @@ int tmk_replica_read(const struct tmk_replica *r, uint16_t disk, void *data, siz
 	return ret ? tmk_error_sys(err, ret, "cannot read disk-%u.raw at byte %" PRIu64, disk, offset) : 0;
 }
 
+void tmk_replica_uncache(const struct tmk_replica *r, uint16_t disk, uint64_t offset, uint64_t length)
+{
+	if (disk < r->disk_count)
+		tmk_replica_disk_uncache(&r->disks[disk], offset, length);
+}
+
 int tmk_replica_lock(struct tmk_replica *r, struct tmk_error *err)
 {
 	int ret = r->locked ? 0 : take_lock(r->sidecar, LOCK_EX, "an export reads the point", err);
@@ -372,7 +378,12 @@ static int begin(struct tmk_replica *r, const uint8_t protection[TMK_UUID_SIZE],
 	memcpy(first.sizes, sizes->sizes, sizes->count * sizeof(*sizes->sizes));
 	r->now.sequence = sequence - 1;
 	ret = r->io->flush_dir(r->io, r->dir);
-	return ret ? tmk_error_sys(err, ret, "cannot make the replica's directory durable") : publish(r, &first, err);
+	if (ret)
+		return tmk_error_sys(err, ret, "cannot make the replica's directory durable");
+	ret = publish(r, &first, err);
+	for (unsigned int i = 0; !ret && i < r->disk_count; i++) /* what they hold already is going to be compared */
+		tmk_replica_disk_uncache(&r->disks[i], 0, 0);
+	return ret;
 }
 
 static int same_replica(const struct tmk_sidecar *now, const uint8_t protection[TMK_UUID_SIZE],

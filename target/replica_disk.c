@@ -168,6 +168,11 @@ int tmk_replica_disk_sync(const struct tmk_replica_disk *d, const struct tmk_io 
 	return ret ? tmk_error_sys(err, ret, "cannot make disk-%u.raw durable", d->index) : 0;
 }
 
+void tmk_replica_disk_uncache(const struct tmk_replica_disk *d, uint64_t offset, uint64_t length)
+{
+	posix_fadvise(d->fd, (off_t)offset, (off_t)length, POSIX_FADV_DONTNEED);
+}
+
 /* ---- contents ---- */
 
 int tmk_replica_disk_write(const struct tmk_replica_disk *d, const struct tmk_io *io, const void *data, size_t size,

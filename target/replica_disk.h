@@ -32,6 +32,10 @@ int tmk_replica_disk_set_number(const struct tmk_replica_disk *d, uint64_t numbe
 /* Contents and number are durable then. */
 int tmk_replica_disk_sync(const struct tmk_replica_disk *d, const struct tmk_io *io, struct tmk_error *err);
 
+/* What is read of a range from now on comes from the disk, but for what waits to be written: a page cache does not know of rot,
+ * and may call clean what a failed flush has not written (R13). length 0: up to the end. */
+void tmk_replica_disk_uncache(const struct tmk_replica_disk *d, uint64_t offset, uint64_t length);
+
 int tmk_replica_disk_write(const struct tmk_replica_disk *d, const struct tmk_io *io, const void *data, size_t size,
 			   uint64_t offset, struct tmk_error *err);
 /* Reads as zeroes afterwards. */

@@ -5,6 +5,14 @@
 # shellcheck source=tests/target-lib.bash
 . "$(dirname "$0")/target-lib.bash"
 target_setup "journal-limit = 16M" "journal-spare = 1M"
+# Replicas lie on a disk of their own, so that what a page cache has can differ from what the disk has.
+truncate -s 128M "$W/fs.img"
+LOOP=$(losetup -f --show "$W/fs.img") || skip "no loop devices"
+LOOPS+=("$LOOP")
+mkfs.ext4 -q -b 4096 "$LOOP"
+mount "$LOOP" "$W/t/protections"
+MOUNTS+=("$W/t/protections")
+chmod 700 "$W/t/protections"
 target_start
 source_new a
 REPLICA=$W/t/protections/web
@@ -52,6 +60,21 @@ undecided 1 1048576 512" a hash all
 good a put 0:1999872:512 mark two
 told "" a hash all
 same web a two
+
+say "rot on the disk, below what the page cache has"
+good a put 0:163840:4096 mark rot
+until_ok 20 at_point web rot || fail "no point"
+# Where block 40 of disk 0 is on that disk.
+BLOCK=$(filefrag -b4096 -v "$REPLICA/disk-0.raw" | tr -d : |
+	awk '$1 ~ /^[0-9]+$/ && $2 + 0 <= 40 && 40 < $2 + $6 { print $4 + 40 - $2 }')
+[ -n "$BLOCK" ] || fail "where is block 40: $(filefrag -v "$REPLICA/disk-0.raw")"
+cmp -n 4096 -i "163840:$((BLOCK * 4096))" "$W/a/disk-0.raw" "$W/fs.img" || fail "block 40 is not at $BLOCK"
+dd if="$REPLICA/disk-0.raw" of=/dev/null bs=1M status=none
+head -c 16 /dev/urandom | dd of="$W/fs.img" bs=1 seek=$((BLOCK * 4096 + 100)) conv=notrunc status=none
+cmp "$REPLICA/disk-0.raw" "$W/a/disk-0.raw" || fail "the page cache does not hide it"
+told "differs 0 163840 32768" a hash all
+good a put 0:163840:4096 mark healed
+told "" a hash all
 
 say "applier killed, before a mark and behind one"
 for state in EMPTY POINT; do
