@@ -35,25 +35,31 @@ static int rot(struct tmk_error *err, const char *what)
 /* ---- is there a valid entry behind a bad one? ---- */
 
 /* Entries may also lie inside payloads, when a disk that holds a journal is itself replicated: so all of the entry is checked,
- * and its numbers have to be possible here. */
-static bool proves(struct surveyor *s, uint64_t at, uint64_t bad)
+ * and its numbers have to be possible here. 1, 0, or -errno: what cannot be read now may well be the proof. */
+static int proves(struct surveyor *s, uint64_t at, uint64_t bad)
 {
 	const struct tmk_io *io = s->options->io;
 	uint8_t bytes[TMK_ENTRY_HEADER], sum[16];
 	struct tmk_entry entry;
 	struct tmk_chunk chunk;
+	int ret;
 
-	if (at > s->walk.size || s->walk.size - at < sizeof(bytes) || io->read(io, s->walk.fd, bytes, sizeof(bytes), at))
-		return false;
+	if (at > s->walk.size || s->walk.size - at < sizeof(bytes))
+		return 0;
+	ret = io->read(io, s->walk.fd, bytes, sizeof(bytes), at);
+	if (ret)
+		return ret;
 	if (!tmk_segment_entry_decode(bytes, &entry) || entry.durable < bad)
-		return false;
+		return 0;
 	if (tmk_chunk_header(bytes + sizeof(entry), &chunk, NULL) || chunk.stored_length != entry.length - TMK_CHUNK_HEADER_SIZE)
-		return false;
+		return 0;
 	if (entry.durable >= chunk.number || chunk.number - bad > (s->walk.size - s->walk.at) / TMK_ENTRY_HEADER)
-		return false;
-	if (chunk.stored_length > s->walk.size - at - sizeof(bytes) ||
-	    io->read(io, s->walk.fd, s->payload, chunk.stored_length, at + sizeof(bytes)))
-		return false;
+		return 0;
+	if (chunk.stored_length > s->walk.size - at - sizeof(bytes))
+		return 0;
+	ret = io->read(io, s->walk.fd, s->payload, chunk.stored_length, at + sizeof(bytes));
+	if (ret)
+		return ret;
 	tmk_sum128(s->payload, chunk.stored_length, sum);
 	return !memcmp(sum, chunk.payload_sum, sizeof(sum));
 }
@@ -72,9 +78,12 @@ static int proven_behind(struct surveyor *s, uint64_t bad, struct tmk_error *err
 
 		if (ret)
 			return tmk_error_sys(err, ret, "cannot read the journal's segment %016" PRIx64, s->walk.first);
-		for (from = s->raw; (hit = memmem(from, s->raw + size - from, magic, sizeof(magic))); from = hit + 1)
-			if (proves(s, at + (hit - s->raw), bad))
-				return 1;
+		for (from = s->raw; !ret && (hit = memmem(from, s->raw + size - from, magic, sizeof(magic))); from = hit + 1)
+			ret = proves(s, at + (hit - s->raw), bad);
+		if (ret > 0)
+			return ret;
+		if (ret)
+			return tmk_error_sys(err, ret, "cannot read the journal's segment %016" PRIx64, s->walk.first);
 		if (size < SCAN_BLOCK)
 			break;
 		at += size - sizeof(magic) + 1;

@@ -571,6 +571,32 @@ START_TEST(test_open_fails_anywhere)
 }
 END_TEST
 
+/* The entry that proves that a bad one is rot cannot be read now: that is no reason to cut off what was acked (R13). */
+START_TEST(test_rot_with_read_faults)
+{
+	struct tmk_io_fault fault = {.failed = 1};
+	size_t size, size_then;
+	uint8_t *is, *was;
+
+	grow(5);
+	journal_fill(&c, &d, 1, 5, 1);
+	flip(d.journal, first_segment, entry_at(4) + 100); /* chunk 5 alone proves it */
+	was = slurp(d.journal, first_segment, &size_then);
+	for (unsigned int at = 1; fault.failed; at++) {
+		const struct tmk_io *io = tmk_io_fault(&fault, &tmk_io_real, TMK_IO_READ, at, EIO);
+		int ret = open_with(io, 0);
+
+		ck_assert_msg(ret == -EUCLEAN || (ret == -EIO && fault.failed), "read %u failed: %d", at, ret);
+		is = slurp(d.journal, first_segment, &size);
+		ck_assert_uint_eq(size, size_then);
+		ck_assert_mem_eq(is, was, size);
+		free(is);
+	}
+	ck_assert_uint_gt(fault.counted, 8); /* the headers before it, and what lies behind it */
+	free(was);
+}
+END_TEST
+
 /* ---- crashes ---- */
 
 /* A session: appends everything that is not there, with commits here and there. Returns the last chunk acked. */
@@ -875,6 +901,7 @@ int main(void)
 	tcase_add_test(t, test_no_space);
 	tcase_add_test(t, test_limit);
 	tcase_add_test(t, test_open_fails_anywhere);
+	tcase_add_test(t, test_rot_with_read_faults);
 	tcase_add_loop_test(t, test_crash, 0, 2 * CRASHES);
 	tcase_add_test(t, test_find_and_extents);
 	tcase_add_test(t, test_hashes_are_no_extents);
