@@ -309,6 +309,15 @@ static int write_again(const struct tmk_io *io, int fd, uint64_t from, uint64_t 
 	return ret;
 }
 
+/* A flush of a file to which nothing was written says nothing of its disk: then its header is written. */
+static int prove(const struct tmk_io *io, int fd, const struct tmk_survey *found)
+{
+	int ret = found->unproven < found->good ? write_again(io, fd, found->unproven, found->good)
+						: write_again(io, fd, 0, TMK_SEGMENT_HEADER);
+
+	return ret ? ret : io->flush(io, fd);
+}
+
 int tmk_survey_repair(const struct tmk_journal_options *options, const struct tmk_survey *found, int *fd, struct tmk_error *err)
 {
 	const struct tmk_io *io = options->io;
@@ -327,9 +336,7 @@ int tmk_survey_repair(const struct tmk_journal_options *options, const struct tm
 		if (!ret && found->good < found->size)
 			ret = io->truncate(io, *fd, found->good);
 		if (!ret)
-			ret = write_again(io, *fd, found->unproven, found->good);
-		if (!ret)
-			ret = io->flush(io, *fd);
+			ret = prove(io, *fd, found);
 	}
 	if (!ret)
 		ret = io->flush_dir(io, options->dir);

@@ -22,8 +22,8 @@ struct tmk_survey {
 /* Journal's options: io, dir, protection, sizes, applied. -EUCLEAN as tmk_journal_open(). */
 int tmk_survey(const struct tmk_journal_options *options, struct tmk_survey *out, struct tmk_error *err);
 /* Removes what the survey calls unborn or torn, and makes durable what it found. Entries that may never have reached the disk are
- * written once more first: after a flush that failed the page cache holds them, clean, and a second flush would lie (R13). *fd:
- * the current segment, -1 if there is none. */
+ * written once more first: after a flush that failed the page cache holds them, clean, and a second flush would lie (R13). 0 also
+ * means that the segment can be written. *fd: the current segment, -1 if there is none. */
 int tmk_survey_repair(const struct tmk_journal_options *options, const struct tmk_survey *found, int *fd, struct tmk_error *err);
 
 #endif
