@@ -72,8 +72,6 @@ static void trouble(struct applying *a, int code, const char *text)
 {
 	if (!code && !a->troubled)
 		return;
-	if (code && !a->troubled)
-		tmk_log_error("%s: cannot apply: %s", a->with->name, text);
 	a->troubled = code != 0;
 	say(a, tmk_channel_send_code(a->channel, TMK_MESSAGE_TROUBLE, code, text));
 }

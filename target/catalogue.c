@@ -16,6 +16,7 @@
 #include "util.h"
 
 #define SCHEMA 1
+#define SAYS_SCHEMA "PRAGMA user_version = 1;"
 #define REVOKED_MAX (4u << 20) /* bytes of DIR/revoked */
 
 static const char schema[] =
@@ -34,8 +35,7 @@ static const char schema[] =
 	"CREATE TABLE point(protection TEXT NOT NULL REFERENCES protection(name) ON DELETE CASCADE, number INTEGER NOT NULL,"
 	" hash BLOB NOT NULL, generation INTEGER NOT NULL, target_time INTEGER NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL,"
 	" gap INTEGER NOT NULL, source_time INTEGER NOT NULL, label TEXT NOT NULL, sizes BLOB NOT NULL,"
-	" PRIMARY KEY(protection, number)) STRICT, WITHOUT ROWID;"
-	"PRAGMA user_version = 1;";
+	" PRIMARY KEY(protection, number)) STRICT, WITHOUT ROWID;" SAYS_SCHEMA;
 
 /* ---- opening ---- */
 
@@ -132,6 +132,23 @@ void tmk_catalogue_close(struct tmk_catalogue *c)
 		return;
 	sqlite3_close(c->db);
 	free(c);
+}
+
+/* ---- trouble ---- */
+
+const char *tmk_catalogue_trouble(const struct tmk_catalogue *c)
+{
+	return c->trouble[0] ? c->trouble : NULL;
+}
+
+int tmk_catalogue_try(struct tmk_catalogue *c, struct tmk_error *err)
+{
+	int ret;
+
+	if (c->trouble_code == -EUCLEAN)
+		return tmk_error_set(err, -EUCLEAN, "%s", c->trouble); /* what can be written says nothing of what is there */
+	ret = tmk_db_begin(c, err);
+	return ret ? ret : tmk_db_end(c, tmk_db_run(c, NULL, SAYS_SCHEMA, NULL, 0, err), err);
 }
 
 /* ---- tokens ---- */

@@ -17,6 +17,10 @@
 struct tmk_catalogue;
 int tmk_catalogue_open(struct tmk_catalogue **out, const char *directory, struct tmk_error *err);
 void tmk_catalogue_close(struct tmk_catalogue *c);
+/* Why it could not be read or written when that was last tried, until something is written again; NULL: all is well. */
+const char *tmk_catalogue_trouble(const struct tmk_catalogue *c);
+/* Writes without changing anything: to find out whether the trouble is over. */
+int tmk_catalogue_try(struct tmk_catalogue *c, struct tmk_error *err);
 
 /* tokens: only a hash of the secret is kept */
 int tmk_catalogue_token_add(struct tmk_catalogue *c, const uint8_t secret[16], uint32_t uses, uint64_t expires,

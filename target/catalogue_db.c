@@ -3,7 +3,10 @@
 #include "catalogue_db.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "trouble.h"
 
 static int code_of(int sqlite)
 {
@@ -30,16 +33,36 @@ static int code_of(int sqlite)
 	}
 }
 
-int tmk_db_error(struct tmk_catalogue *c, struct tmk_error *err)
+static int describe(struct tmk_catalogue *c, int code, struct tmk_error *err)
 {
-	int code = code_of(sqlite3_extended_errcode(c->db));
+	const char *what = sqlite3_errmsg(c->db);
 
 	if (code == -EUCLEAN)
 		return tmk_error_set(err, code,
 				     "the catalogue %s/target.db is damaged (%s): restore it from a backup, or move it away; "
 				     "protections and points are then found again by their sidecars and journals",
-				     c->directory, sqlite3_errmsg(c->db));
-	return tmk_error_set(err, code, "the catalogue %s/target.db: %s", c->directory, sqlite3_errmsg(c->db));
+				     c->directory, what);
+	return tmk_error_set(err, code, "the catalogue %s/target.db: %s%s", c->directory, what, tmk_trouble_advice(code));
+}
+
+int tmk_db_error(struct tmk_catalogue *c, struct tmk_error *err)
+{
+	int code = code_of(sqlite3_extended_errcode(c->db));
+	struct tmk_error all;
+
+	describe(c, code, &all);
+	if (code != -EBUSY && code != -EEXIST) {
+		c->trouble_code = code;
+		snprintf(c->trouble, sizeof(c->trouble), "%s", all.text);
+	}
+	return tmk_error_set(err, code, "%s", all.text);
+}
+
+/* Outside of a transaction something was written: all is well. */
+static void wrote(struct tmk_catalogue *c)
+{
+	c->trouble_code = 0;
+	c->trouble[0] = 0;
 }
 
 static int bind(sqlite3_stmt *s, int at, const struct tmk_db_value *v)
@@ -89,6 +112,8 @@ int tmk_db_run(struct tmk_catalogue *c, int *changed, const char *sql, const str
 	do
 		ret = tmk_db_step(c, s, err);
 	while (ret == 1);
+	if (!ret && !sqlite3_stmt_readonly(s) && sqlite3_get_autocommit(c->db))
+		wrote(c);
 	sqlite3_finalize(s);
 	if (!ret && changed)
 		*changed = sqlite3_changes(c->db);
@@ -104,7 +129,9 @@ int tmk_db_end(struct tmk_catalogue *c, int ret, struct tmk_error *err)
 {
 	if (!ret)
 		ret = tmk_db_run(c, NULL, "COMMIT", NULL, 0, err);
-	if (ret)
+	if (!ret)
+		wrote(c);
+	else if (!sqlite3_get_autocommit(c->db)) /* some errors have rolled it back already */
 		tmk_db_run(c, NULL, "ROLLBACK", NULL, 0, NULL);
 	return ret;
 }

@@ -10,6 +10,8 @@
 struct tmk_catalogue {
 	sqlite3 *db;
 	char directory[4000];
+	char trouble[512]; /* why it could not be read or written when last tried; empty: it could */
+	int trouble_code;
 };
 
 /* A value to bind, in the order of the statement's `?`. */

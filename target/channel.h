@@ -33,7 +33,9 @@ enum tmk_message_type {
 	/* applier to supervisor */
 	TMK_MESSAGE_APPLIED,  /* u16 state, u64 applied, 32 bytes hash, u64 point, u64 until */
 	TMK_MESSAGE_POINT,    /* tmk_channel_put_point() */
-	TMK_MESSAGE_TROUBLE,  /* u32 errno, string: why nothing is applied; 0: over. EUCLEAN: for an operator */
+	TMK_MESSAGE_TROUBLE,  /* u32 errno, string: why nothing is applied; 0: over. EUCLEAN: for an operator. Receiver and
+				 recoverer too: why the journal cannot be written, before they end. To a receiver: what else
+				 is wrong here, for its source */
 	TMK_MESSAGE_COMPARED, /* body of the COMPARED frame; passed on to the receiver whose session appended the chunk */
 	/* jobs and applier to supervisor */
 	TMK_MESSAGE_PROGRESS, /* u64 done, u64 total */

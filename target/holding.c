@@ -10,11 +10,13 @@
 #include "applying.h"
 #include "holding.h"
 #include "layout.h"
+#include "ledger.h"
 #include "log.h"
 #include "opening.h"
 #include "passing.h"
 #include "replica.h"
 #include "session.h"
+#include "trouble.h"
 #include "util.h"
 
 #define STOP_MS 2000	      /* an older session, to make durable what it has */
@@ -25,6 +27,7 @@
 struct tmk_holdings {
 	struct tmk_holdings_with with;
 	struct tmk_holding *first;
+	uint64_t mend_at; /* the catalogue, not before; ms */
 	bool stopping;
 };
 
@@ -47,33 +50,6 @@ static void take_durable(struct tmk_holding *h, uint64_t number)
 	tell_durable(h);
 }
 
-struct check {
-	const struct tmk_sidecar *at;
-	bool wrong;
-};
-
-static int check_point(const struct tmk_point *p, void *context)
-{
-	struct check *c = context;
-	if (c->at->state == TMK_REPLICA_EMPTY || p->number != c->at->point)
-		c->wrong = true;
-	else if (c->at->state == TMK_REPLICA_POINT && memcmp(p->hash, c->at->applied_hash, sizeof(p->hash)))
-		c->wrong = true;
-	return 0;
-}
-
-/* A point that the replica is not (any more) is not shown: it was given up, or the catalogue was put back. */
-static void check_points(struct tmk_holding *h)
-{
-	struct tmk_error err = {0};
-	struct check check = {.at = &h->at};
-	int bad = tmk_catalogue_points(h->all->with.catalogue, h->row.name, check_point, &check, &err);
-	if (!bad && check.wrong)
-		bad = tmk_catalogue_points_drop(h->all->with.catalogue, h->row.name, &err);
-	if (bad)
-		tmk_log_error("%s: %s", h->row.name, err.text);
-}
-
 static int hear_applied(struct tmk_holding *h, struct tmk_reader *r)
 {
 	struct tmk_sidecar at = {.state = tmk_get_u16(r)};
@@ -86,7 +62,7 @@ static int hear_applied(struct tmk_holding *h, struct tmk_reader *r)
 	bool moved = at.state != h->at.state || at.point != h->at.point;
 	h->at = at;
 	if (moved)
-		check_points(h);
+		tmk_ledger_moved(h->all->with.catalogue, h);
 	if (h->session && h->session_receives)
 		tmk_channel_send_number(tmk_member_channel(h->session), TMK_MESSAGE_MOVED, h->at.applied);
 	tell_durable(h);
@@ -96,12 +72,10 @@ static int hear_applied(struct tmk_holding *h, struct tmk_reader *r)
 static int hear_point(struct tmk_holding *h, struct tmk_reader *r)
 {
 	struct tmk_point p;
-	struct tmk_error err = {0};
 	tmk_channel_get_point(r, &p);
 	if (!tmk_reader_done(r))
 		return -EBADMSG;
-	if (tmk_catalogue_point_put(h->all->with.catalogue, h->row.name, &p, &err))
-		tmk_log_error("%s: %s", h->row.name, err.text);
+	tmk_ledger_point(h->all->with.catalogue, h, &p);
 	return 0;
 }
 
@@ -109,13 +83,9 @@ static void stop_session(struct tmk_holding *h, enum tmk_refuse code, const char
 
 static int hear_trouble(struct tmk_holding *h, struct tmk_reader *r)
 {
-	char text[512];
-	int code = tmk_channel_get_code(r);
-	tmk_get_string(r, text, sizeof(text));
-	if (!tmk_reader_done(r))
-		return -EBADMSG;
-	h->trouble_code = code;
-	snprintf(h->trouble, sizeof(h->trouble), "%s", code ? text : "");
+	int bad = tmk_trouble_hear(r, h->row.name, &h->trouble_code, h->trouble);
+	if (bad)
+		return bad;
 	/* What the replica was found to be after a session had begun: its source must not go on as if all were well. */
 	if (h->trouble_code == -EUCLEAN)
 		stop_session(h, TMK_REFUSE_BROKEN, h->trouble);
@@ -283,7 +253,7 @@ static void hold(struct tmk_holding *h, struct tmk_member *member, bool receives
 	h->session = member;
 	h->session_receives = receives;
 	h->session_open = h->session_deaf = false;
-	h->full[0] = 0;
+	h->full[0] = h->noted[0] = 0;
 }
 
 /* A receiver that has the journal open hears STOP; one that recovers it does not, and is waited for: its work has to be done
@@ -400,6 +370,8 @@ static int hear_opened(struct tmk_holding *h, struct tmk_reader *r, const uint8_
 	h->session_open = true;
 	h->session_from = end;
 	h->unsound[0] = 0;
+	if (h->ailing_code != -ENOSPC || !h->session_receives) /* opening flushes it; if there is room, who writes will see */
+		tmk_trouble_over(&h->ailing_code, h->ailing);
 	take_durable(h, end);
 	if (!h->session_receives)
 		return 0;
@@ -438,8 +410,16 @@ static int hear_durable(struct tmk_holding *h, struct tmk_reader *r)
 	uint64_t number = tmk_get_u64(r);
 	if (!tmk_reader_done(r))
 		return -EBADMSG;
+	tmk_trouble_over(&h->ailing_code, h->ailing);
 	take_durable(h, number);
 	return 0;
+}
+
+/* The journal cannot be written: the one who says so ends. */
+static int hear_ailing(struct tmk_holding *h, struct tmk_reader *r)
+{
+	h->look_at = tmk_now_ms() + TMK_TROUBLE_MS;
+	return tmk_trouble_hear(r, h->row.name, &h->ailing_code, h->ailing);
 }
 
 int tmk_holding_hear(struct tmk_holding *h, struct tmk_member *session, const struct tmk_message *m, const uint8_t epoch[16])
@@ -451,6 +431,8 @@ int tmk_holding_hear(struct tmk_holding *h, struct tmk_member *session, const st
 		return hear_opened(h, &r, epoch);
 	if (m->type == TMK_MESSAGE_UNSOUND && !h->session_open)
 		return hear_unsound(h, &r);
+	if (m->type == TMK_MESSAGE_TROUBLE)
+		return hear_ailing(h, &r);
 	if (!h->session_open || !h->session_receives)
 		return -EBADMSG;
 	switch (m->type) {
@@ -538,10 +520,25 @@ static void open_directory(struct tmk_holding *h)
 {
 	struct tmk_error err = {0};
 	h->dir = tmk_layout_open(h->all->with.root, h->row.name, &err);
-	if (h->dir >= 0)
+	if (h->dir < 0) {
+		if (strcmp(err.text, h->unsound))
+			tmk_log_error("%s: protections: %s", h->row.name, err.text);
+		h->restart_at = tmk_now_ms() + TMK_TROUBLE_MS;
+	}
+	memcpy(h->unsound, err.text, sizeof(h->unsound));
+}
+
+/* Its directory may be mounted late, its journal's disk come back: nobody has to say so. */
+static void look_again(struct tmk_holding *h)
+{
+	uint64_t now = tmk_now_ms();
+	bool missing = h->dir < 0 && now >= h->restart_at;
+	if (missing)
+		open_directory(h);
+	if (!missing && (!h->ailing_code || now < h->look_at))
 		return;
-	tmk_log_error("%s: %s", h->row.name, err.text);
-	snprintf(h->unsound, sizeof(h->unsound), "protections/%s: %.400s", h->row.name, err.text);
+	h->look_at = now + TMK_TROUBLE_MS;
+	start_recoverer(h);
 }
 
 struct tmk_holding *tmk_holdings_take(struct tmk_holdings *all, const struct tmk_catalogued *row)
@@ -605,10 +602,14 @@ void tmk_holdings_free(struct tmk_holdings *all)
 void tmk_holdings_tick(struct tmk_holdings *all)
 {
 	for (struct tmk_holding *h = all->first; h; h = h->next) {
+		look_again(h);
 		start_applier(h);
 		tell_durable(h);
 		tmk_passing_tick(h);
+		tmk_ledger_tick(all->with.catalogue, h);
+		tmk_trouble_tell(h, tmk_catalogue_trouble(all->with.catalogue));
 	}
+	tmk_ledger_mend(all->with.catalogue, &all->mend_at);
 }
 
 static void stop_applier(struct tmk_holding *h)
@@ -673,8 +674,9 @@ void tmk_holding_emptied(struct tmk_holding *h)
 	struct tmk_error err = {0};
 	h->durable = h->told = 0;
 	memset(&h->at, 0, sizeof(h->at));
-	h->trouble[0] = h->unsound[0] = h->full[0] = 0;
-	h->trouble_code = 0;
+	h->trouble[0] = h->unsound[0] = h->ailing[0] = h->full[0] = 0;
+	h->trouble_code = h->ailing_code = 0;
+	tmk_ledger_forget(h);
 	if (tmk_catalogue_points_drop(h->all->with.catalogue, h->row.name, &err))
 		tmk_log_error("%s: %s", h->row.name, err.text);
 }

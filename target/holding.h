@@ -27,7 +27,7 @@ struct tmk_holding {
 	struct tmk_holdings *all;
 	struct tmk_catalogued row;
 	char host[128]; /* of the last session */
-	int dir;	/* protections/NAME; -1: it cannot be opened, see trouble */
+	int dir;	/* protections/NAME; -1: it cannot be opened, see unsound */
 	struct tmk_member *session;
 	bool session_receives; /* not a recoverer */
 	bool session_open;     /* it has the journal open */
@@ -40,10 +40,17 @@ struct tmk_holding {
 	struct tmk_sidecar at;	/* state, applied, applied_hash, point, until: as the applier said last */
 	char trouble[512];	/* of the applier; empty: none */
 	int trouble_code;	/* -EUCLEAN: an operator is needed */
-	char unsound[512];	/* of the journal */
-	char full[512];		/* why the session takes no chunk now */
-	uint64_t started_at;	/* the applier; ms */
-	uint64_t restart_at;	/* the applier, not before; ms */
+	char unsound[512];	/* of the journal, or why dir cannot be opened */
+	char ailing[512];	/* why the journal cannot be written; empty: it can */
+	int ailing_code;
+	uint64_t look_at;	 /* whether it can again, not before; ms */
+	char noted[512];	 /* what the source was told of troubles here */
+	struct tmk_point newest; /* as the applier told; number 0: it did not */
+	bool unsaved;		 /* it could not be put into the catalogue yet */
+	uint64_t save_at;	 /* not before; ms */
+	char full[512];		 /* why the session takes no chunk now */
+	uint64_t started_at;	 /* the applier; ms */
+	uint64_t restart_at;	 /* the applier, not before; ms */
 	unsigned crashes;
 	void (*quiet)(struct tmk_holding *h, void *context); /* wanted: nobody works on it */
 	void *quiet_context;

@@ -40,6 +40,7 @@ struct ingest {
 	unsigned group_chunks; /* appended and not durable */
 	size_t group_bytes;
 	bool stalled, over;
+	char trouble[512]; /* of the target's, as the source was told */
 	uint64_t heard, ponged;
 	uint8_t *held; /* while stalled: the chunk that waits */
 	size_t held_size;
@@ -59,6 +60,18 @@ static int note(struct ingest *in, enum tmk_note level, const char *text)
 	uint8_t body[1200];
 	size_t size = tmk_note_encode(level, text, body, sizeof(body));
 	return size ? tmk_link_send(in->link, TMK_FRAME_NOTE, body, size, NULL, 0) : -EMSGSIZE;
+}
+
+/* What the supervisor wants the source to know. While stalled that is why, which is told already. */
+static int take_trouble(struct ingest *in, const struct tmk_message *m, struct tmk_error *err)
+{
+	struct tmk_reader r = tmk_message_reader(m);
+	int code = tmk_channel_get_code(&r);
+	tmk_get_string(&r, in->trouble, sizeof(in->trouble));
+	if (!tmk_reader_done(&r))
+		return tmk_error_set(err, -EPROTO, "an order that makes no sense");
+	int bad = in->stalled ? 0 : note(in, code ? TMK_NOTE_WARNING : TMK_NOTE_OK, in->trouble);
+	return bad ? tmk_error_sys(err, bad, "cannot tell what is wrong here") : 0;
 }
 
 /* ---- the start ---- */
@@ -175,6 +188,13 @@ static int acknowledge(struct ingest *in, uint64_t number, struct tmk_error *err
 	return bad ? tmk_error_sys(err, bad, "cannot acknowledge") : 0;
 }
 
+/* The journal cannot be written: the supervisor shows why. */
+static int refuse_ill(struct ingest *in, struct tmk_error *err)
+{
+	tmk_channel_send_code(in->channel, TMK_MESSAGE_TROUBLE, err->code, err->text);
+	return refuse(in, err->code == -ENOSPC ? TMK_REFUSE_SPACE : TMK_REFUSE_TARGET, err);
+}
+
 static int commit(struct ingest *in, struct tmk_error *err)
 {
 	struct tmk_place durable;
@@ -183,9 +203,7 @@ static int commit(struct ingest *in, struct tmk_error *err)
 	in->group_chunks = 0;
 	in->group_bytes = 0;
 	int bad = tmk_journal_commit(in->opening->journal, &durable, err);
-	if (bad)
-		return refuse(in, bad == -ENOSPC ? TMK_REFUSE_SPACE : TMK_REFUSE_TARGET, err);
-	return acknowledge(in, durable.number, err);
+	return bad ? refuse_ill(in, err) : acknowledge(in, durable.number, err);
 }
 
 /* What came before a fault is good: durable and acknowledged before the source hears of the fault. */
@@ -196,7 +214,7 @@ static int fault(struct ingest *in, enum tmk_refuse code, struct tmk_error *err)
 		*err = other;
 		return err->code;
 	}
-	return refuse(in, code, err);
+	return code == TMK_REFUSE_PROTOCOL ? refuse(in, code, err) : refuse_ill(in, err);
 }
 
 /* ---- room ---- */
@@ -246,7 +264,7 @@ static int unstall(struct ingest *in, struct tmk_error *err)
 	in->heard = tmk_now_ms();
 	int bad = tmk_channel_send_code(in->channel, TMK_MESSAGE_FULL, 0, "");
 	if (!bad)
-		bad = note(in, TMK_NOTE_OK, "");
+		bad = note(in, in->trouble[0] ? TMK_NOTE_WARNING : TMK_NOTE_OK, in->trouble);
 	return bad ? tmk_error_sys(err, bad, "cannot tell that there is room again") : 0;
 }
 
@@ -263,7 +281,9 @@ static int await_epoch(struct ingest *in, uint8_t answer[TMK_EPOCH_SIZE], struct
 			return tmk_error_sys(err, bad, "no answer from the supervisor");
 		if (m.fd >= 0)
 			close(m.fd);
-	} while (m.type == TMK_MESSAGE_MOVED);
+		if (m.type == TMK_MESSAGE_TROUBLE && take_trouble(in, &m, err))
+			return err->code;
+	} while (m.type == TMK_MESSAGE_MOVED || m.type == TMK_MESSAGE_TROUBLE);
 	struct tmk_reader r = tmk_message_reader(&m);
 	if (m.type == TMK_MESSAGE_EPOCH) {
 		tmk_get_bytes(&r, answer, TMK_EPOCH_SIZE);
@@ -443,6 +463,8 @@ static int take_order(struct ingest *in, const struct tmk_message *m, struct tmk
 	}
 	if (m->type == TMK_MESSAGE_COMPARED)
 		return pass_compared(in, m, err);
+	if (m->type == TMK_MESSAGE_TROUBLE)
+		return take_trouble(in, m, err);
 	if (m->type != TMK_MESSAGE_STOP)
 		return 0;
 	uint16_t code = tmk_get_u16(&r);

@@ -82,9 +82,11 @@ int tmk_opening_journal(int channel, struct tmk_message *message, struct tmk_ope
 	int bad = tmk_sandbox_narrow(out->dir, err);
 	if (!bad)
 		bad = open_journal(channel, message, out, err);
-	if (bad)
-		return bad;
-	return tell_opened(channel, out, err);
+	if (!bad)
+		return tell_opened(channel, out, err);
+	if (bad != -EUCLEAN && bad != -EPIPE) /* the one is known, for the other there is nobody to tell */
+		tmk_channel_send_code(channel, TMK_MESSAGE_TROUBLE, bad, err->text);
+	return bad;
 }
 
 void tmk_opening_close(struct tmk_opening *o)
@@ -103,10 +105,10 @@ int tmk_recoverer_run(int channel, void *context)
 	int bad = tmk_sandbox_enter(r->user, r->protections, &err);
 	if (!bad)
 		bad = tmk_channel_wait(channel, ANSWER_WAIT_MS, &message);
-	if (!bad)
-		bad = tmk_opening_journal(channel, &message, &opening, &err);
 	if (bad)
-		tmk_log_error("%s: the journal cannot be looked through: %s", opening.acceptance.name, err.text);
+		tmk_log_error("a journal cannot be looked through: %s", err.text);
+	else
+		bad = tmk_opening_journal(channel, &message, &opening, &err);
 	tmk_opening_close(&opening);
 	return bad ? 1 : 0;
 }

@@ -161,7 +161,8 @@ static bool judge_known(const struct tmk_session_court *court, const uint8_t *ce
 		return false;
 	int dir = tmk_layout_open(court->root, h->name, &err);
 	if (dir < 0)
-		return refuse(v, TMK_REFUSE_BROKEN, "protections/%s cannot be opened on the target: %.300s", h->name, err.text);
+		return refuse(v, dir == -EIO ? TMK_REFUSE_TARGET : TMK_REFUSE_BROKEN,
+			      "protections/%s cannot be opened on the target: %.300s", h->name, err.text);
 	int bad = tmk_sidecar_read(&tmk_io_real, dir, &v->sidecar, &err);
 	close(dir);
 	if (bad == -ENOENT)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* JSON of the target: see show.h. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -57,9 +58,11 @@ static const char *state(const struct tmk_holding *h, const char **reason)
 	*reason = h->trouble;
 	if (h->trouble[0])
 		return "stalled";
-	*reason = h->full;
-	if (h->full[0])
+	*reason = h->full[0] ? h->full : h->ailing;
+	if (h->full[0] || h->ailing_code == -ENOSPC)
 		return "full";
+	if (h->ailing[0])
+		return "stalled";
 	if (h->at.state == TMK_REPLICA_BETWEEN || (h->at.state == TMK_REPLICA_EMPTY && h->at.applied < h->durable))
 		return "applying";
 	return connected ? "connected" : "disconnected";

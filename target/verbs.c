@@ -8,6 +8,7 @@
 
 #include "jobs.h"
 #include "layout.h"
+#include "ledger.h"
 #include "log.h"
 #include "pick.h"
 #include "pki.h"
@@ -77,6 +78,9 @@ static int add_point(const struct tmk_point *p, void *context)
 static int list_points(const struct tmk_verbs *v, const struct tmk_holding *h, struct points *out, struct tmk_error *err)
 {
 	*out = (struct points){.holding = h};
+	const struct tmk_point *newest = tmk_ledger_newest(h);
+	if (newest)
+		return add_point(newest, out) ? tmk_error_set(err, -ENOMEM, "no memory") : 0;
 	int bad = tmk_catalogue_points(v->catalogue, h->row.name, add_point, out, err);
 	if (bad)
 		free(out->list);
@@ -118,12 +122,14 @@ static json_t *show(const struct tmk_verbs *v, const struct tmk_holding *h)
 {
 	struct points found;
 	struct tmk_error err = {0};
-	if (list_points(v, h, &found, &err)) {
-		tmk_log_error("%s: %s", h->row.name, err.text);
-		return tmk_show_protection(h, NULL);
+	if (list_points(v, h, &found, &err)) { /* its trouble is shown */
+		found = (struct points){0};
 	}
 	json_t *json = tmk_show_protection(h, found.count ? found.list : NULL);
 	free(found.list);
+	const char *trouble = tmk_catalogue_trouble(v->catalogue);
+	if (trouble && !json_string_length(json_object_get(json, "reason")))
+		json_object_set_new(json, "reason", json_string(trouble));
 	return json;
 }
 
