@@ -31,17 +31,18 @@ enum tmk_message_type {
 	TMK_MESSAGE_DURABLE, /* u64 */
 	TMK_MESSAGE_FULL,    /* string: why no chunk is taken now; empty: over */
 	/* applier to supervisor */
-	TMK_MESSAGE_APPLIED,  /* u16 state, u64 applied, 32 bytes hash, u64 point, u64 until */
-	TMK_MESSAGE_POINT,    /* tmk_channel_put_point() */
-	TMK_MESSAGE_TROUBLE,  /* u32 errno, string: why nothing is applied; 0: over. EUCLEAN: for an operator. Receiver and
-				 recoverer too: why the journal cannot be written, before they end. To a receiver: what else
-				 is wrong here, for its source */
-	TMK_MESSAGE_COMPARED, /* body of the COMPARED frame; passed on to the receiver whose session appended the chunk */
+	TMK_MESSAGE_APPLIED, /* u16 state, u64 applied, 32 bytes hash, u64 point, u64 until */
+	TMK_MESSAGE_POINT,   /* tmk_channel_put_point() */
+	TMK_MESSAGE_TROUBLE, /* u32 errno, string: why nothing is applied; 0: over. EUCLEAN: for an operator. Receiver and
+				recoverer too: why the journal cannot be written, before they end. To a receiver: what else
+				is wrong here, for its source */
 	/* jobs and applier to supervisor */
 	TMK_MESSAGE_PROGRESS, /* u64 done, u64 total */
 	TMK_MESSAGE_DONE,     /* u32 errno, string: the job's end, or the answer to GIVE_UP */
 	TMK_MESSAGE_EXPORTED, /* u64 the point's chunk */
 	TMK_MESSAGE_SIGNED,   /* 32 bytes fingerprint, string certificate */
+	/* applier to supervisor, and passed on to the receiver whose session appended the chunk (passing.h) */
+	TMK_MESSAGE_COMPARED, /* body of the COMPARED frame */
 	/* supervisor to children */
 	TMK_MESSAGE_ACCEPT = 32, /* struct tmk_acceptance; descriptor: the journal's directory */
 	TMK_MESSAGE_REFUSE,	 /* u16 enum tmk_refuse, string */

@@ -2,6 +2,7 @@
 /* A chunk as it comes, lib/chunk.c: header, payload, records, mark. The first byte says which sums are made right before. */
 #include "chunk.h"
 #include "fuzz.h"
+#include "piece.h"
 #include "sums.h"
 
 static const struct tmk_disk_sizes sizes = {.count = 2, .sizes = {1 << 20, 2 << 20}};
@@ -14,6 +15,7 @@ static void walk(const struct tmk_chunk *chunk, bool marked, bool bounded)
 	struct tmk_mark mark;
 	const uint8_t *body;
 	uint32_t records = 0;
+	uint64_t hashed = 0;
 	bool ended = false;
 	unsigned int sum = 0;
 
@@ -30,9 +32,12 @@ static void walk(const struct tmk_chunk *chunk, bool marked, bool bounded)
 		REQUIRE(record.length && !(record.offset % TMK_SECTOR) && !(record.length % TMK_SECTOR));
 		REQUIRE(record.length <= INT64_MAX && record.offset <= INT64_MAX - record.length);
 		REQUIRE(record.type != TMK_DATA || record.body == record.length);
+		hashed += record.type == TMK_HASH ? record.length : 0;
+		REQUIRE(record.type != TMK_HASH ||
+			(record.length <= TMK_HASH_RANGE_MAX && record.body == tmk_piece_body(record.offset, record.length)));
 		REQUIRE(!bounded || (record.disk < sizes.count && record.offset + record.length <= sizes.sizes[record.disk]));
 	}
-	REQUIRE(records == chunk->record_count && ended == marked);
+	REQUIRE(records == chunk->record_count && ended == marked && hashed <= TMK_CHUNK_HASHED_MAX);
 	__asm__ volatile("" ::"r"(sum));
 }
 

@@ -10,6 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct tmk_hello hello;
 	static struct tmk_welcome welcome;
 	static struct tmk_rewind list;
+	static struct tmk_compared compared;
 	static struct tmk_join join;
 	static char one[8192], two[8192];
 	struct tmk_error err = {0};
@@ -21,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	uint8_t which = data[0] % 8, *body = exact(data + 1, --size);
+	uint8_t which = data[0] % 9, *body = exact(data + 1, --size);
 	switch (which) {
 	case 0:
 		bad = tmk_hello_decode(body, size, &hello, &err);
@@ -51,9 +52,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		bad = tmk_note_decode(body, size, &level, one, &err);
 		made = bad ? 0 : tmk_note_encode(level, one, again, sizeof(again));
 		break;
-	default:
+	case 7:
 		bad = tmk_ack_decode(body, size, &number, &err);
 		made = bad ? 0 : tmk_ack_encode(number, again, sizeof(again));
+		break;
+	default:
+		bad = tmk_compared_decode(body, size, &compared, &err);
+		made = bad ? 0 : tmk_compared_encode(&compared, again, sizeof(again));
 	}
 	REQUIRE(!bad == !err.text[0] && bad == err.code);
 	REQUIRE(bad || (made == size && !memcmp(again, body, size)));
