@@ -11,6 +11,7 @@
 
 #include "piece.h"
 
+#define UNREAD_MOST 16	       /* pieces of a chunk */
 #define WINDOW (8 * TMK_PIECE) /* bytes read at once */
 
 struct tmk_compare {
@@ -18,8 +19,9 @@ struct tmk_compare {
 	struct tmk_tagger *tagger;
 	uint8_t *data; /* WINDOW */
 	struct tmk_compared result;
-	bool open;   /* the last extent is of the record being compared */
-	bool unread; /* of this chunk it was told */
+	bool open;	     /* the last extent is of the record being compared */
+	bool told_unread;    /* of this chunk */
+	unsigned int unread; /* pieces of it that cannot be read */
 };
 
 /* The chunk being compared. */
@@ -143,9 +145,9 @@ static bool can_read(struct tmk_compare *c, const struct job *job, const struct 
 
 	if (!tmk_replica_read(job->replica, part->disk, data, (size_t)part->length, part->offset, &err))
 		return true;
-	if (!c->unread && c->events.unread)
+	if (!c->told_unread && c->events.unread)
 		c->events.unread(err.text, c->events.context);
-	c->unread = true;
+	c->told_unread = true;
 	return false;
 }
 
@@ -161,7 +163,8 @@ static bool any_decided(const struct job *job, const struct tmk_record *window)
 	return false;
 }
 
-/* At once; piece by piece if that does not work: if the disk has a bad sector only its piece is undecided. */
+/* At once; piece by piece if that does not work: what cannot be read is not what was hashed, and to write it again is what mends
+ * a bad sector. Where hardly anything can be read it is the disk that needs mending, and nobody should send all of it anew. */
 static void compare_window(struct tmk_compare *c, const struct job *job, const struct tmk_record *window, const uint8_t *tags)
 {
 	bool whole = can_read(c, job, window, c->data);
@@ -170,8 +173,12 @@ static void compare_window(struct tmk_compare *c, const struct job *job, const s
 
 	for (uint64_t done = 0; done < window->length; done += piece.length, tags += TMK_TAG_SIZE) {
 		piece = part_of(window, done, TMK_PIECE);
-		if (undecided(job, &piece) || (!whole && !can_read(c, job, &piece, c->data + done))) {
+		if (undecided(job, &piece)) {
 			add(c, TMK_UNDECIDED, &piece);
+			continue;
+		}
+		if (!whole && !can_read(c, job, &piece, c->data + done)) {
+			add(c, ++c->unread <= UNREAD_MOST ? TMK_DIFFERS : TMK_UNDECIDED, &piece);
 			continue;
 		}
 		tmk_tagger_tag(c->tagger, piece.offset, c->data + done, (size_t)piece.length, tag);
@@ -220,7 +227,8 @@ void tmk_compare_chunk(struct tmk_compare *c, const struct tmk_replica *replica,
 
 	c->result.number = chunk->number;
 	c->result.count = 0;
-	c->unread = false;
+	c->told_unread = false;
+	c->unread = 0;
 	if (replica)
 		uncache(replica, w);
 	while (tmk_walk_next(&w, &record, &body)) {

@@ -2,7 +2,8 @@
 /*
  * HASH records against the replica (R11). A chunk that has any gets one result, in one message or several, also if there is
  * nothing to say. What the replica does not hold as it was when the record was made (newer or older records wait, or were applied
- * already), and what cannot be read, is undecided. Changes nothing. It is the disk that is compared, not the page cache.
+ * already) is undecided; what cannot be read differs, if it is little. Changes nothing. It is the disk that is compared, not the
+ * page cache.
  */
 #ifndef TMK_COMPARE_H
 #define TMK_COMPARE_H

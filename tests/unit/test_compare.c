@@ -535,6 +535,7 @@ START_TEST(test_bad_sector)
 	bad_from = TMK_PIECE + 4096;
 	bad_to = bad_from + 512;
 	io.read = bad_read;
+	spoiled = true; /* what cannot be read differs, whatever it was */
 	check_ok(open_with(&io));
 	begin();
 	ask(0, 0, DISK_SIZE, 11);
@@ -546,7 +547,7 @@ START_TEST(test_bad_sector)
 	append(end(true));  /* 3 */
 	check_ok(steps(3)); /* nothing stops for it */
 	check_said(2, 0, 0, TMK_PIECE, TMK_DIFFERS);
-	check_said(2, 0, TMK_PIECE, DISK_SIZE, TMK_UNDECIDED);
+	check_said(2, 0, TMK_PIECE, DISK_SIZE, TMK_DIFFERS);
 	check_said(2, 1, 0, DISK_SIZE, 0);
 	check_said(3, 0, 0, TMK_PIECE, 0);
 	ck_assert_uint_eq(told.unread, 1);
@@ -558,8 +559,15 @@ START_TEST(test_bad_sector)
 	ask(0, 0, DISK_SIZE, 11);
 	append(end(false)); /* 4 */
 	check_ok(steps(4));
-	check_said(4, 0, 0, DISK_SIZE, TMK_UNDECIDED);
+	check_said(4, 0, 0, DISK_SIZE, TMK_DIFFERS);
 	ck_assert_uint_eq(told.extents, 1);
+	begin();
+	for (int i = 0; i < 16; i++)
+		ask(0, 0, TMK_PIECE, 11);
+	ask(0, 0, DISK_SIZE, 11);
+	append(end(false)); /* 5 */
+	check_ok(steps(5));
+	check_said(5, 0, 0, DISK_SIZE, TMK_UNDECIDED); /* that is no bad sector any more */
 }
 END_TEST
 
