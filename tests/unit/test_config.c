@@ -44,6 +44,8 @@ START_TEST(defaults)
 	ck_assert_uint_eq(c.freeze_limit, 2000);
 	ck_assert_uint_eq(c.point_every, 60000);
 	ck_assert_uint_eq(c.app_every, 0);
+	ck_assert_uint_eq(c.verify_every, 7 * 86400000ull);
+	ck_assert_uint_eq(c.verify_rate, 0);
 	ck_assert_uint_eq(c.backoff_most, 30000);
 	ck_assert(c.freeze);
 	ck_assert_int_eq(c.freezer[0], '/');
@@ -57,7 +59,8 @@ START_TEST(every_key)
 	int rc = read_text(
 		"state-dir = /a/state\nrun-dir = /a/run\npins = /a/pins\nfreezer = /a/freezer\nscripts-dir = /a/scripts\n"
 		"read-depth = 4\nread-rate = 10MiB\nwindow = 8MiB\nfreeze-limit = 500ms\nfreeze-memory = 64MiB\n"
-		"point-every = 10s\napp-every = 1h\nfreeze = yes\nscript-limit = 5s\nbackoff-most = 1m\n",
+		"point-every = 10s\napp-every = 1h\nfreeze = yes\nscript-limit = 5s\nverify-every = 14d\n"
+		"verify-rate = 50MiB\nbackoff-most = 1m\n",
 		&c, &err);
 
 	ck_assert_msg(!rc, "%s", err.text);
@@ -74,6 +77,8 @@ START_TEST(every_key)
 	ck_assert_uint_eq(c.point_every, 10000);
 	ck_assert_uint_eq(c.app_every, 3600000);
 	ck_assert_uint_eq(c.script_limit, 5000);
+	ck_assert_uint_eq(c.verify_every, 14 * 86400000ull);
+	ck_assert_uint_eq(c.verify_rate, 50 << 20);
 	ck_assert_uint_eq(c.backoff_most, 60000);
 }
 END_TEST
@@ -88,6 +93,19 @@ START_TEST(points_only_when_asked)
 	ck_assert_uint_eq(c.point_every, 0);
 	ck_assert(!c.freeze);
 	ck_assert_str_eq(c.control, "/b/c.sock");
+}
+END_TEST
+
+START_TEST(verify_only_when_asked)
+{
+	struct tmk_error err = {0};
+	struct tmk_config c;
+
+	ck_assert_int_eq(read_text("verify-every = 0\n", &c, &err), 0);
+	ck_assert_uint_eq(c.verify_every, 0);
+	ck_assert_int_eq(read_text("verify-every = 10s\n", &c, &err), 0);
+	ck_assert_uint_eq(c.verify_every, 10000);
+	ck_assert_int_eq(read_text("verify-every = 365d\n", &c, &err), 0);
 }
 END_TEST
 
@@ -108,6 +126,11 @@ static const struct {
 	{"point-every = 10ms\n", "point-every"},
 	{"app-every = 10ms\n", "app-every"},
 	{"app-every = 1h\nfreeze = no\n", "app-every"},
+	{"verify-every = 9s\n", "verify-every"},
+	{"verify-every = 366d\n", "verify-every"},
+	{"verify-every = -1\n", "verify-every"},
+	{"verify-rate = fast\n", "verify-rate"},
+	{"verify-rate = -1\n", "verify-rate"},
 	{"control = "
 	 "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
 	 "control"},
@@ -149,6 +172,7 @@ int main(void)
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, every_key);
 	tcase_add_test(t, points_only_when_asked);
+	tcase_add_test(t, verify_only_when_asked);
 	tcase_add_loop_test(t, refused, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(t, missing);
 	suite_add_tcase(suite, t);

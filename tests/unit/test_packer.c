@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "packer.h"
+#include "piece.h"
 #include "reader.h"
 
 #define DISK_SIZE (8u << 20)
@@ -15,7 +16,9 @@ static struct tmk_packer *packer;
 static struct tmk_chain chain;
 static uint8_t *source[DISKS], *replica[DISKS], *raw;
 static uint8_t *covered[DISKS]; /* one byte a sector: times covered by sealed chunks */
-static uint32_t data_records, zero_records, discard_records;
+static uint32_t data_records, zero_records, discard_records, hash_records;
+static uint64_t hashed; /* bytes of the last chunk's hashed ranges */
+static struct tmk_tagger *tagger;
 static uint64_t random_state;
 
 static uint64_t rnd(uint64_t below)
@@ -27,6 +30,7 @@ static uint64_t rnd(uint64_t below)
 static void setup(void)
 {
 	ck_assert_int_eq(tmk_packer_new(&packer), 0);
+	ck_assert_int_eq(tmk_tagger_new(&tagger), 0);
 	raw = malloc(TMK_CHUNK_RAW_MAX);
 	for (int d = 0; d < DISKS; d++) {
 		source[d] = calloc(1, DISK_SIZE);
@@ -44,11 +48,29 @@ static void setup(void)
 static void teardown(void)
 {
 	tmk_packer_free(packer);
+	tmk_tagger_free(tagger);
 	free(raw);
 	for (int d = 0; d < DISKS; d++) {
 		free(source[d]);
 		free(replica[d]);
 		free(covered[d]);
+	}
+}
+
+/* Compares the tags with those of the source: of each piece, under the key that the record brings. */
+static void compare(const struct tmk_record *r, const uint8_t *body)
+{
+	uint8_t tag[TMK_TAG_SIZE];
+
+	hash_records++;
+	hashed += r->length;
+	ck_assert_uint_eq(r->body, tmk_piece_body(r->offset, r->length));
+	tmk_tagger_key(tagger, body);
+	body += TMK_TAG_KEY;
+	for (uint64_t at = r->offset, end = at + r->length, n; at < end; at += n, body += TMK_TAG_SIZE) {
+		n = tmk_piece_rest(at, end - at);
+		tmk_tagger_tag(tagger, at, source[r->disk] + at, n, tag);
+		ck_assert_mem_eq(tag, body, TMK_TAG_SIZE);
 	}
 }
 
@@ -62,6 +84,8 @@ static void apply(const struct tmk_record *r, const uint8_t *body)
 		memset(replica[r->disk] + r->offset, 0, r->length);
 	} else if (r->type == TMK_DISCARD) {
 		discard_records++;
+	} else if (r->type == TMK_HASH) {
+		compare(r, body);
 	}
 }
 
@@ -89,9 +113,11 @@ static void check_chunk(const struct tmk_packed *p, bool marked)
 	ck_assert_int_eq(memcmp(p->epoch, chain.epoch, sizeof(chain.epoch)), 0);
 	tmk_chunk_hash(p->bytes, hash);
 	ck_assert_int_eq(memcmp(p->hash, hash, sizeof(hash)), 0);
-	data_records = zero_records = discard_records = 0;
+	data_records = zero_records = discard_records = hash_records = 0;
+	hashed = 0;
 	for (walk = tmk_walk(&chunk, raw); tmk_walk_next(&walk, &record, &body);)
 		apply(&record, body);
+	ck_assert_uint_eq(hash_records, p->hashes);
 }
 
 /* Seals, checks, applies to the replica and notes what is covered. Returns the disk bytes. */
@@ -307,6 +333,182 @@ START_TEST(reset_forgets)
 }
 END_TEST
 
+/* ---- hashes ---- */
+
+static bool hash(uint16_t disk, uint64_t offset, uint32_t length, bool is_covered)
+{
+	return tmk_packer_hash(packer, disk, offset, source[disk] + offset, length, is_covered);
+}
+
+/* Tags of all pieces, also where a range begins or ends inside one; content that is zero is hashed like other. */
+START_TEST(hashes_are_the_contents)
+{
+	static const struct {
+		uint64_t offset;
+		uint32_t length;
+	} ranges[] = {{0, TMK_READ_MAX},
+		      {TMK_READ_MAX, TMK_PIECE},
+		      {1 << 20, 512},
+		      {(1 << 20) + TMK_PIECE - 512, 1024},
+		      {(2 << 20) + 4096, TMK_READ_MAX},
+		      {DISK_SIZE - 3 * 512, 3 * 512}};
+	uint64_t sum = 0;
+
+	for (int d = 0; d < DISKS; d++)
+		noise(source[d], DISK_SIZE);
+	memset(source[1], 0, TMK_READ_MAX);
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		for (uint16_t d = 0; d < DISKS; d++) {
+			ck_assert(hash(d, ranges[i].offset, ranges[i].length, true));
+			sum += ranges[i].length;
+		}
+	ck_assert_uint_eq(seal(NULL), sum);
+	ck_assert_uint_eq(hashed, sum);
+	ck_assert_uint_eq(hash_records, DISKS * sizeof(ranges) / sizeof(ranges[0]));
+	ck_assert_uint_eq(data_records + zero_records, 0);
+	for (int d = 0; d < DISKS; d++)
+		for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+			ck_assert_uint_eq(covered[d][ranges[i].offset / 512], 1);
+	ck_assert_uint_eq(covered[0][TMK_READ_MAX / 512 + TMK_PIECE / 512], 0);
+}
+END_TEST
+
+/* A key is drawn for each record: equal contents do not show as equal. */
+START_TEST(keys_differ)
+{
+	uint8_t first[TMK_TAG_KEY];
+	struct tmk_packed *p;
+	struct tmk_record record;
+	struct tmk_chunk chunk;
+	struct tmk_walk walk;
+	const uint8_t *body;
+
+	ck_assert(hash(0, 0, 4096, true) && hash(0, 0, 4096, true));
+	ck_assert_int_eq(tmk_packer_seal(packer, &chain, NULL, &p, NULL), 0);
+	ck_assert_int_eq(tmk_chunk_header(p->bytes, &chunk, NULL), 0);
+	ck_assert_int_eq(tmk_chunk_open(&chunk, p->bytes + TMK_CHUNK_HEADER_SIZE, raw, NULL), 0);
+	walk = tmk_walk(&chunk, raw);
+	ck_assert(tmk_walk_next(&walk, &record, &body));
+	memcpy(first, body, sizeof(first));
+	ck_assert(tmk_walk_next(&walk, &record, &body));
+	ck_assert_mem_ne(first, body, sizeof(first));
+	tmk_packed_free(p);
+}
+END_TEST
+
+/* What is not covered releases nothing, whatever becomes of it. */
+START_TEST(not_covered)
+{
+	ck_assert(hash(0, 0, TMK_READ_MAX, false));
+	ck_assert(!tmk_packer_empty(packer));
+	ck_assert_uint_eq(seal(NULL), 0);
+	ck_assert_uint_eq(hash_records, 1);
+	for (uint32_t i = 0; i < TMK_READ_MAX / 512; i++)
+		ck_assert_uint_eq(covered[0][i], 0);
+}
+END_TEST
+
+START_TEST(hashed_bytes_have_a_limit)
+{
+	for (uint64_t at = 0; at < TMK_CHUNK_HASHED_MAX; at += TMK_READ_MAX)
+		ck_assert(hash(0, at % DISK_SIZE, TMK_READ_MAX, false));
+	ck_assert(!hash(0, 0, 512, false));
+	ck_assert(!hash(1, 0, 512, true));
+	ck_assert(tmk_packer_zero(packer, 1, 4096, 4096)); /* others still fit */
+	ck_assert_uint_eq(seal(NULL), 4096);
+	ck_assert_uint_eq(hashed, TMK_CHUNK_HASHED_MAX);
+	ck_assert_uint_eq(covered[1][0], 0);
+	ck_assert(hash(1, 0, 512, true));
+	ck_assert_uint_eq(seal(NULL), 512);
+}
+END_TEST
+
+START_TEST(hashes_leave_room_for_a_mark)
+{
+	struct tmk_mark mark = largest_mark();
+	uint32_t n = 0;
+
+	while (hash(0, (uint64_t)n * 1024, 512, true))
+		n++;
+	ck_assert_uint_eq(n, TMK_CHUNK_RECORDS_MAX - 1);
+	ck_assert(!tmk_packer_zero(packer, 1, 0, 512));
+	ck_assert_uint_eq(seal(&mark), n * 512ull);
+	ck_assert_uint_eq(hash_records, n);
+}
+END_TEST
+
+/* A chunk that is full of content has no room for tags; nothing of what did not fit is left in it. */
+START_TEST(tags_are_content_too)
+{
+	struct tmk_mark mark = largest_mark();
+
+	noise(source[0], DISK_SIZE);
+	for (uint64_t at = 0; at < 3 * TMK_READ_MAX; at += TMK_READ_MAX)
+		ck_assert(tmk_packer_add(packer, 0, at, source[0] + at, TMK_READ_MAX));
+	ck_assert(tmk_packer_add(packer, 0, 3 * TMK_READ_MAX, source[0] + 3 * TMK_READ_MAX, TMK_READ_MAX - 512));
+	ck_assert(hash(0, 1 << 20, TMK_READ_MAX, true)); /* 144 bytes */
+	ck_assert(hash(0, (1 << 20) + TMK_READ_MAX, TMK_READ_MAX, true));
+	ck_assert(hash(0, (1 << 20) + 2 * TMK_READ_MAX, TMK_READ_MAX, true));
+	ck_assert(!hash(0, (1 << 20) + 3 * TMK_READ_MAX, TMK_READ_MAX, true));
+	ck_assert_uint_eq(seal(&mark), 7 * TMK_READ_MAX - 512);
+	ck_assert_uint_eq(hash_records, 3);
+	ck_assert_uint_eq(covered[0][((1 << 20) + 3 * TMK_READ_MAX) / 512], 0);
+}
+END_TEST
+
+static const uint8_t *next_of(struct tmk_walk *walk, uint8_t type, uint64_t offset, uint64_t length)
+{
+	struct tmk_record record;
+	const uint8_t *body;
+
+	ck_assert(tmk_walk_next(walk, &record, &body));
+	ck_assert_uint_eq(record.type, type);
+	ck_assert_uint_eq(record.offset, offset);
+	ck_assert_uint_eq(record.length, length);
+	return body;
+}
+
+/* Zeroes that wait to be joined go before a hash of what may be the same place (I4). */
+START_TEST(of_every_kind_in_order)
+{
+	struct tmk_mark mark = largest_mark();
+	struct tmk_packed *p;
+	struct tmk_chunk chunk;
+	struct tmk_walk walk;
+
+	noise(source[0] + 65536, 4096);
+	ck_assert(tmk_packer_add(packer, 0, 65536, source[0] + 65536, 4096));
+	ck_assert(tmk_packer_zero(packer, 0, 0, 4096));
+	ck_assert(hash(0, 0, 32768, true));
+	ck_assert(tmk_packer_zero(packer, 0, 4096, 4096)); /* joins nothing over the hash */
+	ck_assert(hash(0, 98304, 4096, false));
+	ck_assert_int_eq(tmk_packer_seal(packer, &chain, &mark, &p, NULL), 0);
+	check_chunk(p, true);
+	ck_assert_uint_eq(p->hashes, 2);
+	ck_assert_uint_eq(p->disk_bytes, 4096 + 4096 + 32768 + 4096);
+	ck_assert_uint_eq(p->covered_count, 4);
+	ck_assert_int_eq(tmk_chunk_header(p->bytes, &chunk, NULL), 0);
+	walk = tmk_walk(&chunk, raw);
+	next_of(&walk, TMK_DATA, 65536, 4096);
+	next_of(&walk, TMK_ZERO, 0, 4096);
+	next_of(&walk, TMK_HASH, 0, 32768);
+	next_of(&walk, TMK_ZERO, 4096, 4096);
+	next_of(&walk, TMK_HASH, 98304, 4096);
+	next_of(&walk, TMK_MARK, 0, 0);
+	tmk_packed_free(p);
+	ck_assert(tmk_packer_zero(packer, 0, 0, 4096)); /* the next one has no hashes */
+	ck_assert_int_eq(tmk_packer_seal(packer, &chain, NULL, &p, NULL), 0);
+	ck_assert_uint_eq(p->hashes, 0);
+	tmk_packed_free(p);
+	ck_assert(hash(0, 0, 4096, true));
+	tmk_packer_reset(packer);
+	ck_assert(tmk_packer_empty(packer));
+	ck_assert(tmk_packer_zero(packer, 0, 8192, 4096));
+	ck_assert_uint_eq(seal(NULL), 4096);
+	ck_assert_uint_eq(hash_records, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("packer");
@@ -325,6 +527,13 @@ int main(void)
 	tcase_add_test(tc, all_or_nothing);
 	tcase_add_test(tc, marks_alone_and_nothing_at_all);
 	tcase_add_test(tc, reset_forgets);
+	tcase_add_test(tc, hashes_are_the_contents);
+	tcase_add_test(tc, keys_differ);
+	tcase_add_test(tc, not_covered);
+	tcase_add_test(tc, hashed_bytes_have_a_limit);
+	tcase_add_test(tc, hashes_leave_room_for_a_mark);
+	tcase_add_test(tc, tags_are_content_too);
+	tcase_add_test(tc, of_every_kind_in_order);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* links: shipper. A round against a source, a reader and a stream that are tables: what becomes of reads that fail, and when the
- * rest of what was taken is released. */
+/* links: shipper. A round against a source, a reader and a stream that are tables: what becomes of reads that fail, what goes as
+ * hashes, and when the rest of what was taken is released. */
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "doubt.h"
+#include "piece.h"
 #include "round.h"
 
 #define READS 128
@@ -14,7 +16,7 @@ static struct tmk_source source;
 static struct tmk_stream_state state;
 static bool drained;
 static unsigned rests, bads, releases, seals;
-static uint64_t bad_offset;
+static uint64_t bad_offset, covered_bytes;
 static uint8_t content[TMK_READ_MAX];
 
 /* ---- the source: one extent ---- */
@@ -79,6 +81,9 @@ int tmk_reader_submit(struct tmk_reader_ring *r, uint16_t disk, uint64_t offset,
 	bool hit = error && offset <= broken && broken < offset + length;
 
 	(void)r, (void)hurry, (void)err;
+	ck_assert_uint_le(length, TMK_READ_MAX);
+	if (first == last)
+		first = last = 0;
 	if (last == READS)
 		return -EAGAIN;
 	reads[last++] = (struct tmk_read){.disk = disk,
@@ -129,10 +134,44 @@ bool tmk_stream_drained(const struct tmk_stream *s)
 	return drained;
 }
 
-int tmk_stream_seal(struct tmk_stream *s, struct tmk_packer *packer, const struct tmk_mark *mark, struct tmk_error *err)
+/* What was sent, in order; neighbours of a kind are one. */
+static struct sent {
+	enum tmk_record_type type;
+	uint64_t offset, length;
+} sent[128];
+static size_t sent_count;
+
+static void note(const struct tmk_record *r)
 {
-	(void)s, (void)mark, (void)err;
-	tmk_packer_reset(packer);
+	struct sent *before = sent_count ? &sent[sent_count - 1] : NULL;
+
+	if (before && before->type == r->type && before->offset + before->length == r->offset) {
+		before->length += r->length;
+		return;
+	}
+	ck_assert_uint_lt(sent_count, sizeof(sent) / sizeof(sent[0]));
+	sent[sent_count++] = (struct sent){r->type, r->offset, r->length};
+}
+
+int tmk_stream_seal(struct tmk_stream *s, struct tmk_packer *p, const struct tmk_mark *mark, struct tmk_error *err)
+{
+	static uint8_t raw[TMK_CHUNK_RAW_MAX];
+	struct tmk_chain chain = {.number = seals + 1};
+	struct tmk_packed *packed;
+	struct tmk_record record;
+	struct tmk_chunk chunk;
+	struct tmk_walk walk;
+	const uint8_t *body;
+
+	(void)s;
+	ck_assert_int_eq(tmk_packer_seal(p, &chain, mark, &packed, err), 0);
+	ck_assert_int_eq(tmk_chunk_header(packed->bytes, &chunk, err), 0);
+	ck_assert_int_eq(tmk_chunk_open(&chunk, packed->bytes + TMK_CHUNK_HEADER_SIZE, raw, err), 0);
+	for (walk = tmk_walk(&chunk, raw); tmk_walk_next(&walk, &record, &body);)
+		note(&record);
+	for (uint32_t i = 0; i < packed->covered_count; i++)
+		covered_bytes += packed->covered[i].length;
+	tmk_packed_free(packed);
 	seals++;
 	return 0;
 }
@@ -156,6 +195,7 @@ static void setup(void)
 	memset(content, 0x5a, sizeof(content));
 	extent = (struct tmk_extent){0, 3 * TMK_READ_MAX};
 	first = last = rests = bads = releases = seals = 0;
+	sent_count = covered_bytes = 0;
 	error = 0;
 	drained = true;
 	ck_assert_int_eq(tmk_packer_new(&packer), 0);
@@ -167,13 +207,14 @@ static void teardown(void)
 {
 	tmk_round_free(rounds);
 	tmk_packer_free(packer);
+	tmk_doubt_close(source.doubt);
 }
 
 static int go(void)
 {
 	int rc = 0;
 
-	for (int i = 0; i < 10 && !rc && tmk_round_state(rounds) == TMK_ROUND_READING; i++)
+	for (int i = 0; i < 1000 && !rc && tmk_round_state(rounds) == TMK_ROUND_READING; i++)
 		rc = tmk_round_step(rounds, &err);
 	return rc;
 }
@@ -251,6 +292,208 @@ START_TEST(an_aborted_round_releases_nothing)
 }
 END_TEST
 
+/* ---- hash first (R11) ---- */
+
+static void in_doubt(uint64_t size, bool holds)
+{
+	tmk_round_abort(rounds);
+	source.spec.disks[0].size = size;
+	ck_assert_int_eq(tmk_doubt_open(&source.doubt, "/nonexistent", &source.spec, &err), 0);
+	tmk_doubt_all(source.doubt, 0);
+	state.holds = holds;
+	ck_assert_int_eq(tmk_round_begin(rounds, &err), 0);
+}
+
+static void read_all(void)
+{
+	ck_assert_msg(!go(), "%s", err.text);
+	ck_assert_int_eq(tmk_round_state(rounds), TMK_ROUND_READ);
+	ck_assert_int_eq(tmk_round_finish(rounds, NULL, &err), 0);
+}
+
+static void check_sent(size_t count, const struct sent *want)
+{
+	ck_assert_uint_eq(sent_count, count);
+	for (size_t i = 0; i < count; i++)
+		ck_assert_msg(sent[i].type == want[i].type && sent[i].offset == want[i].offset &&
+				      sent[i].length == want[i].length,
+			      "%zu: %d, %llu bytes at %llu", i, sent[i].type, (unsigned long long)sent[i].length,
+			      (unsigned long long)sent[i].offset);
+}
+
+/* The pieces of the range that are in doubt still. */
+static unsigned doubted(uint64_t offset, uint64_t length)
+{
+	unsigned count = 0;
+
+	for (uint64_t at = offset, part = TMK_PIECE; at < offset + length; at += TMK_PIECE, part = TMK_PIECE)
+		count += tmk_doubt_split(source.doubt, 0, at, &part);
+	return count;
+}
+
+/* Zeroes too: whether the target has them is not known. And they stay in doubt until there is a result. */
+START_TEST(doubt_goes_as_hashes)
+{
+	in_doubt(extent.length, true);
+	memset(content, 0, sizeof(content));
+	ck_assert(!tmk_round_hashed(rounds));
+	read_all();
+	check_sent(1, (struct sent[]){{TMK_HASH, 0, extent.length}});
+	ck_assert_uint_eq(covered_bytes, extent.length);
+	ck_assert_uint_eq(tmk_round_done(rounds), extent.length);
+	ck_assert_uint_eq(doubted(0, extent.length), extent.length / TMK_PIECE);
+	ck_assert(tmk_round_hashed(rounds));
+	ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
+	ck_assert_int_eq(tmk_round_state(rounds), TMK_ROUND_IDLE);
+	ck_assert(!tmk_round_hashed(rounds));
+	ck_assert_uint_eq(rests, 1);
+	ck_assert_int_eq(tmk_round_begin(rounds, &err), 0);
+	ck_assert(!tmk_round_hashed(rounds));
+}
+END_TEST
+
+/* A replica that holds nothing has nothing to compare with; nor is what is left of it in doubt if the session is lost half way,
+ * and the next one finds that the replica holds something. */
+START_TEST(nothing_held_goes_as_data)
+{
+	in_doubt(extent.length, false);
+	state.holds = true;
+	read_all();
+	check_sent(1, (struct sent[]){{TMK_DATA, 0, extent.length}});
+	ck_assert(!tmk_round_hashed(rounds));
+	ck_assert_uint_eq(doubted(0, extent.length), 0);
+	ck_assert_uint_eq(covered_bytes, extent.length);
+}
+END_TEST
+
+START_TEST(each_part_its_way)
+{
+	in_doubt(extent.length, true);
+	tmk_doubt_clear(source.doubt, 0, 3 * TMK_PIECE, 2 * TMK_PIECE);
+	tmk_doubt_clear(source.doubt, 0, 20 * TMK_PIECE, 4 * TMK_PIECE);
+	read_all();
+	check_sent(4, (struct sent[]){{TMK_HASH, 0, 3 * TMK_PIECE},
+				      {TMK_DATA, 3 * TMK_PIECE, 2 * TMK_PIECE},
+				      {TMK_HASH, 5 * TMK_PIECE, 15 * TMK_PIECE},
+				      {TMK_DATA, 20 * TMK_PIECE, 4 * TMK_PIECE}});
+	ck_assert_uint_eq(doubted(0, extent.length), 18);
+	ck_assert(tmk_round_hashed(rounds));
+}
+END_TEST
+
+/* Of a piece that was not read as a whole no result would hold: it goes as data, and is in doubt no longer. */
+START_TEST(parts_of_pieces_go_as_data)
+{
+	in_doubt(8 * TMK_READ_MAX, true);
+	extent = (struct tmk_extent){TMK_PIECE + 4096, 2 * TMK_READ_MAX};
+	read_all();
+	check_sent(3, (struct sent[]){{TMK_DATA, TMK_PIECE + 4096, TMK_PIECE - 4096},
+				      {TMK_HASH, 2 * TMK_PIECE, 2 * TMK_READ_MAX - TMK_PIECE},
+				      {TMK_DATA, 2 * TMK_READ_MAX + TMK_PIECE, 4096}});
+	ck_assert_uint_eq(doubted(0, 2 * TMK_PIECE), 1);
+	ck_assert_uint_eq(doubted(2 * TMK_PIECE, 2 * TMK_READ_MAX - TMK_PIECE), 15);
+	ck_assert_uint_eq(doubted(2 * TMK_READ_MAX + TMK_PIECE, 2 * TMK_PIECE), 1);
+}
+END_TEST
+
+/* What became doubtful between the read and its packing was not cut into pieces. */
+START_TEST(doubted_after_it_was_read)
+{
+	in_doubt(8 * TMK_READ_MAX, true);
+	tmk_doubt_none(source.doubt, 0);
+	extent = (struct tmk_extent){0, TMK_READ_MAX - 4096};
+	ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
+	tmk_doubt_all(source.doubt, 0);
+	read_all();
+	check_sent(1, (struct sent[]){{TMK_DATA, 0, TMK_READ_MAX - 4096}});
+	ck_assert_uint_eq(doubted(0, TMK_READ_MAX), 0);
+}
+END_TEST
+
+/* The end of the disk is the end of a piece. */
+START_TEST(the_last_piece_is_short)
+{
+	in_doubt(2 * TMK_READ_MAX + 512, true);
+	extent = (struct tmk_extent){0, 2 * TMK_READ_MAX + 512};
+	read_all();
+	check_sent(1, (struct sent[]){{TMK_HASH, 0, 2 * TMK_READ_MAX + 512}});
+}
+END_TEST
+
+/* Swap goes as zeroes, in doubt or not; the pieces that it cuts go as data. */
+START_TEST(swap_in_doubt)
+{
+	in_doubt(extent.length, true);
+	source.scratch.count = 1;
+	source.scratch.ranges[0] = (struct tmk_scratch_range){0, 4096, TMK_READ_MAX};
+	read_all();
+	ck_assert_uint_eq(covered_bytes, extent.length);
+	ck_assert(tmk_round_hashed(rounds));
+	for (size_t i = 0; i < sent_count; i++)
+		switch (sent[i].type) {
+		case TMK_ZERO:
+			ck_assert(sent[i].offset == 4096 && sent[i].length == TMK_READ_MAX);
+			break;
+		case TMK_DATA:
+			ck_assert((sent[i].offset == 0 && sent[i].length == 4096) ||
+				  (sent[i].offset == 4096 + TMK_READ_MAX && sent[i].length == TMK_PIECE - 4096));
+			break;
+		default:
+			ck_assert_int_eq(sent[i].type, TMK_HASH);
+			ck_assert(sent[i].offset == TMK_READ_MAX + TMK_PIECE && sent[i].length == 2 * TMK_READ_MAX - TMK_PIECE);
+		}
+	ck_assert_uint_eq(sent_count, 4);
+}
+END_TEST
+
+/* A piece that cannot be read as a whole goes block by block, but for the bad one. */
+START_TEST(a_bad_block_in_doubt)
+{
+	in_doubt(extent.length, true);
+	error = -EIO;
+	broken = TMK_READ_MAX + 5 * 4096;
+	read_all();
+	ck_assert_uint_eq(bads, 1);
+	ck_assert_uint_eq(bad_offset, broken);
+	ck_assert_uint_eq(covered_bytes, extent.length - 4096);
+	for (size_t i = 0; i < sent_count; i++)
+		ck_assert((sent[i].type == TMK_HASH) == (sent[i].offset < TMK_READ_MAX || sent[i].offset >= 2 * TMK_READ_MAX));
+	ck_assert_uint_eq(doubted(TMK_READ_MAX, TMK_READ_MAX), 0);
+	ck_assert_uint_eq(doubted(0, TMK_READ_MAX), 8);
+}
+END_TEST
+
+START_TEST(more_than_a_chunk_of_hashes)
+{
+	extent.length = TMK_CHUNK_HASHED_MAX + 3 * TMK_READ_MAX;
+	in_doubt(extent.length, true);
+	read_all();
+	check_sent(1, (struct sent[]){{TMK_HASH, 0, extent.length}});
+	ck_assert_uint_eq(seals, 2);
+	ck_assert_uint_eq(covered_bytes, extent.length);
+}
+END_TEST
+
+/* What these were to release stays in `taken`: all of it, and not only blocks that came in parts. */
+START_TEST(forgotten_results_release_nothing)
+{
+	in_doubt(extent.length, true);
+	drained = false;
+	read_all();
+	state.forgotten++;
+	drained = true;
+	ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
+	ck_assert_int_eq(tmk_round_state(rounds), TMK_ROUND_IDLE);
+	ck_assert_uint_eq(rests, 0);
+	/* what was forgotten before a round is none of its business */
+	first = last = 0;
+	ck_assert_int_eq(tmk_round_begin(rounds, &err), 0);
+	read_all();
+	ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
+	ck_assert_uint_eq(rests, 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("round");
@@ -265,6 +508,16 @@ int main(void)
 	tcase_add_test(t, the_rest_is_released_when_all_is_acked);
 	tcase_add_test(t, a_dropped_window_releases_nothing);
 	tcase_add_test(t, an_aborted_round_releases_nothing);
+	tcase_add_test(t, doubt_goes_as_hashes);
+	tcase_add_test(t, nothing_held_goes_as_data);
+	tcase_add_test(t, each_part_its_way);
+	tcase_add_test(t, parts_of_pieces_go_as_data);
+	tcase_add_test(t, doubted_after_it_was_read);
+	tcase_add_test(t, the_last_piece_is_short);
+	tcase_add_test(t, swap_in_doubt);
+	tcase_add_test(t, a_bad_block_in_doubt);
+	tcase_add_test(t, more_than_a_chunk_of_hashes);
+	tcase_add_test(t, forgotten_results_release_nothing);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* links: shipper. The proof that a point needs, blocks that cannot be read, and what a round's end releases, against a tracker
- * that is an array of bits. */
+/* links: shipper. The proof that a point needs, blocks that cannot be read, what a round's end releases, and what makes a disk
+ * go hash first, against a tracker that is an array of bits. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -11,11 +11,13 @@
 #include "util.h"
 
 #define BLOCKS 16
+#define DISK ((uint64_t)BLOCKS * 4096)
 
 /* ---- the tracker ---- */
 static bool now[2][BLOCKS], taken[2][BLOCKS];
 static uint64_t gaps[2], missed, unshown; /* missed: what a poll finds */
 static uint32_t block_size;
+static int fresh = -1, missing = -1; /* disks */
 
 struct tmk_tracker *tmk_marks_lock(struct tmk_marks *m)
 {
@@ -86,6 +88,40 @@ int tmk_tracker_writer(struct tmk_tracker *t, int slot, struct tmk_writer *out, 
 	return 0;
 }
 
+int tmk_tracker_take(struct tmk_tracker *t, const int *slots, size_t count, struct tmk_take *out, struct tmk_error *err)
+{
+	(void)t, (void)err;
+	*out = (struct tmk_take){0};
+	for (size_t i = 0; i < count; i++)
+		for (uint64_t b = 0; b < BLOCKS; b++) {
+			taken[slots[i]][b] |= now[slots[i]][b];
+			now[slots[i]][b] = false;
+			out->blocks += taken[slots[i]][b];
+		}
+	out->bytes = out->blocks * block_size;
+	out->gap = gaps[0] + gaps[1];
+	return 0;
+}
+
+int tmk_tracker_attach(struct tmk_tracker *t, const struct tmk_tracker_disk *d, struct tmk_tracker_attached *out,
+		       struct tmk_error *err)
+{
+	int slot = d->key[0];
+
+	(void)t;
+	if (slot == missing)
+		return tmk_error_set(err, -ENODEV, "gone");
+	*out = (struct tmk_tracker_attached){.slot = slot, .fresh = slot == fresh, .block_size = block_size};
+	return 0;
+}
+
+int tmk_device_find(const char *path, struct tmk_device *out, struct tmk_error *err)
+{
+	(void)path, (void)err;
+	*out = (struct tmk_device){.size = DISK, .whole = true};
+	return 0;
+}
+
 #define UNUSED(name, ...)                                                                                                        \
 	int name(__VA_ARGS__);                                                                                                   \
 	int name(__VA_ARGS__)                                                                                                    \
@@ -96,10 +132,7 @@ int tmk_tracker_writer(struct tmk_tracker *t, int slot, struct tmk_writer *out, 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wredundant-decls"
-UNUSED(tmk_tracker_attach, struct tmk_tracker *t, const struct tmk_tracker_disk *d, struct tmk_tracker_attached *o,
-       struct tmk_error *e)
 UNUSED(tmk_tracker_detach, struct tmk_tracker *t, int slot, struct tmk_error *e)
-UNUSED(tmk_tracker_take, struct tmk_tracker *t, const int *slots, size_t count, struct tmk_take *out, struct tmk_error *e)
 UNUSED(tmk_tracker_count, struct tmk_tracker *t, int slot, enum tmk_which which, uint64_t *blocks, struct tmk_error *e)
 UNUSED(tmk_tracker_doubt, struct tmk_tracker *t, int slot, const char *reason, struct tmk_error *e)
 UNUSED(tmk_tracker_cookie, struct tmk_tracker *t, int slot, struct tmk_cookie *out, struct tmk_error *e)
@@ -117,6 +150,7 @@ static void setup(void)
 	gaps[0] = 3;
 	gaps[1] = 4;
 	missed = 0;
+	fresh = missing = -1;
 	memset(&source, 0, sizeof(source));
 	source.spec.disk_count = 2;
 	for (int i = 0; i < 2; i++) {
@@ -257,6 +291,143 @@ START_TEST(everything)
 }
 END_TEST
 
+/* ---- R11: what a verify leaves out, and what goes hash first ---- */
+
+static bool marked(uint16_t disk, uint64_t offset, uint64_t length)
+{
+	struct tmk_error err = {0};
+	bool yes;
+
+	ck_assert_int_eq(tmk_source_marked(&source, disk, (struct tmk_extent){offset, length}, &yes, &err), 0);
+	return yes;
+}
+
+START_TEST(marked_in_either_map)
+{
+	bool(*maps[])[BLOCKS] = {now, taken};
+
+	for (int i = 0; i < 2; i++) {
+		ck_assert(!marked(1, 0, DISK));
+		maps[i][1][5] = true;
+		ck_assert(marked(1, 0, DISK));
+		ck_assert(marked(1, 5 * 4096, 4096));
+		ck_assert(marked(1, 5 * 4096 + 3584, 512));
+		ck_assert(marked(1, 4 * 4096, 4096 + 512));
+		ck_assert(!marked(1, 0, 5 * 4096));
+		ck_assert(!marked(1, 6 * 4096, DISK - 6 * 4096));
+		ck_assert(!marked(0, 0, DISK));
+		maps[i][1][5] = false;
+	}
+}
+END_TEST
+
+/* The verify leaves out what is surely bad: the rounds try it again. */
+START_TEST(surely_bad_or_not)
+{
+	uint64_t length = DISK;
+
+	bad(3);
+	ck_assert(!tmk_source_bad_split(&source, 0, 0, &length));
+	ck_assert_uint_eq(length, DISK);
+	source.bad[0].sure = true;
+	ck_assert(!tmk_source_bad_split(&source, 0, 0, &length));
+	ck_assert_uint_eq(length, 3 * 4096);
+	length = DISK - 3 * 4096;
+	ck_assert(tmk_source_bad_split(&source, 0, 3 * 4096, &length));
+	ck_assert_uint_eq(length, 4096);
+	length = 512;
+	ck_assert(tmk_source_bad_split(&source, 0, 3 * 4096 + 512, &length));
+	ck_assert_uint_eq(length, 512);
+	length = 4096;
+	ck_assert(!tmk_source_bad_split(&source, 0, 4 * 4096, &length));
+	ck_assert(!tmk_source_bad_split(&source, 1, 3 * 4096, &length));
+	ck_assert_uint_eq(length, 4096);
+}
+END_TEST
+
+static void with_doubt(void)
+{
+	struct tmk_error err = {0};
+
+	ck_assert_int_eq(tmk_doubt_open(&source.doubt, "/nonexistent", &source.spec, &err), 0);
+}
+
+static bool doubted(uint16_t disk)
+{
+	uint64_t length = DISK;
+	bool yes = tmk_doubt_split(source.doubt, disk, 0, &length);
+
+	ck_assert_uint_eq(length, DISK);
+	return yes;
+}
+
+static void take(void)
+{
+	struct tmk_error err = {0};
+	struct tmk_take t;
+
+	ck_assert_int_eq(tmk_source_take_frozen(&source, &t, &err), 0);
+}
+
+/* The disk whose count moved, and only then: with the take of what was marked for it. */
+START_TEST(a_gap_brings_doubt)
+{
+	with_doubt();
+	take();
+	take();
+	ck_assert(!doubted(0) && !doubted(1));
+	missed = 2;
+	take();
+	ck_assert(doubted(0) && !doubted(1));
+	tmk_doubt_clear(source.doubt, 0, 0, DISK);
+	take();
+	ck_assert(!doubted(0));
+	gaps[1]--;
+	take();
+	ck_assert(!doubted(0) && doubted(1));
+	tmk_doubt_close(source.doubt);
+}
+END_TEST
+
+START_TEST(all_marked_is_all_in_doubt)
+{
+	struct tmk_error err = {0};
+
+	with_doubt();
+	ck_assert_int_eq(tmk_source_mark_all(&source, &err), 0);
+	ck_assert(doubted(0) && doubted(1));
+	tmk_doubt_close(source.doubt);
+}
+END_TEST
+
+START_TEST(a_fresh_disk_is_in_doubt)
+{
+	struct tmk_error err = {0};
+
+	with_doubt();
+	fresh = 1;
+	ck_assert_int_eq(tmk_source_attach(&source, &err), 0);
+	ck_assert(source.fresh && !doubted(0) && doubted(1));
+	tmk_doubt_close(source.doubt);
+}
+END_TEST
+
+/* The other one was attached, and will not be fresh the next time. */
+START_TEST(fresh_while_another_is_missing)
+{
+	struct tmk_error err = {0};
+
+	with_doubt();
+	fresh = 0;
+	missing = 1;
+	ck_assert_int_eq(tmk_source_attach(&source, &err), -ENODEV);
+	fresh = missing = -1;
+	ck_assert_int_eq(tmk_source_attach(&source, &err), 0);
+	ck_assert(source.fresh && doubted(0) && !doubted(1));
+	tmk_doubt_close(source.doubt);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("source");
@@ -274,6 +445,12 @@ int main(void)
 	tcase_add_test(t, too_many_unreadable);
 	tcase_add_test(t, rest_of_large_blocks);
 	tcase_add_test(t, everything);
+	tcase_add_test(t, marked_in_either_map);
+	tcase_add_test(t, surely_bad_or_not);
+	tcase_add_test(t, a_gap_brings_doubt);
+	tcase_add_test(t, all_marked_is_all_in_doubt);
+	tcase_add_test(t, a_fresh_disk_is_in_doubt);
+	tcase_add_test(t, fresh_while_another_is_missing);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
