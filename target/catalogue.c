@@ -60,11 +60,37 @@ static int ask(struct tmk_catalogue *c, const char *sql, char out[64], struct tm
 	return ret < 0 ? ret : bad;
 }
 
+/* SQLite calls a page damaged that it could not read. */
+static int read_all(struct tmk_catalogue *c, const char *suffix, struct tmk_error *err)
+{
+	char path[4096];
+	uint8_t block[16 << 10];
+	ssize_t n = tmk_path(path, sizeof(path), "%s/target.db%s", c->directory, suffix);
+	int fd = n ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return n || errno == ENOENT ? 0 : tmk_error_sys(err, -errno, "cannot open the catalogue %s", path);
+	do
+		n = read(fd, block, sizeof(block));
+	while (n > 0);
+	if (n < 0)
+		n = tmk_error_sys(err, -errno, "cannot read the catalogue %s", path);
+	close(fd);
+	return (int)n;
+}
+
 static int check_integrity(struct tmk_catalogue *c, struct tmk_error *err)
 {
 	char says[64];
 	int ret = ask(c, "PRAGMA quick_check(1)", says, err);
 
+	if (ret || !strcmp(says, "ok"))
+		return ret;
+	ret = read_all(c, "", err);
+	if (!ret)
+		ret = read_all(c, "-wal", err);
+	if (!ret) /* was that a fault that is over? */
+		ret = ask(c, "PRAGMA quick_check(1)", says, err);
 	if (ret || !strcmp(says, "ok"))
 		return ret;
 	return tmk_error_set(

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* links: target
  * The catalogue: tokens are used up, epochs are superseded for ever (R3), a protection keeps its owner and disks (I8), what was
- * revoked stays so, and a damaged database says so (I9).
+ * revoked stays so, and a damaged database says so (I9). A disk that fails or is full costs what is being written at most.
  */
 #include <sqlite3.h>
 
 #include "catalogue.h"
+#include "failvfs.h"
 #include "storage.h"
 
 static struct place_to_be d;
@@ -402,6 +403,226 @@ START_TEST(test_newer)
 }
 END_TEST
 
+/* ---- a disk that fails ---- */
+
+#define STEPS 9
+static int step(unsigned int number)
+{
+	struct tmk_catalogued web = make("web", 3), db = make("db", 5);
+	struct tmk_point p = point_make(number == 7 ? 9 : 7);
+	uint8_t secret[16] = {1}, second[TMK_EPOCH_SIZE] = {7}, certificate[32] = {9};
+
+	switch (number) {
+	case 1:
+		return tmk_catalogue_token_add(k, secret, 1, 1000, &g_err);
+	case 2:
+		return tmk_catalogue_certificate_add(k, certificate, "web", &g_err);
+	case 3:
+		return tmk_catalogue_protection_put(k, &web, &g_err);
+	case 4:
+		return tmk_catalogue_protection_put(k, &db, &g_err);
+	case 5:
+		return tmk_catalogue_epoch_begin(k, "web", second, &g_err);
+	case 6:
+	case 7:
+		return tmk_catalogue_point_put(k, "web", &p, &g_err);
+	case 8:
+		return tmk_catalogue_protection_delete(k, "db", &g_err);
+	default:
+		return tmk_catalogue_points_drop(k, "web", &g_err);
+	}
+}
+
+static bool has_protection(const struct tmk_catalogued *p)
+{
+	struct tmk_catalogued is;
+	int ret = tmk_catalogue_protection(k, p->name, &is, &g_err);
+
+	ck_assert_msg(!ret || ret == -ENOENT, "%s", g_err.text);
+	return !ret && !memcmp(&is, p, sizeof(is));
+}
+
+/* Is what is there what these steps made, no more and no less? */
+static bool is_after(unsigned int steps)
+{
+	struct tmk_catalogued web = make("web", 3), db = make("db", 5);
+	uint8_t second[TMK_EPOCH_SIZE] = {7}, certificate[32] = {9};
+	char host[128];
+	bool seen;
+	int ret = tmk_catalogue_certificate_known(k, certificate, host, &g_err);
+
+	ck_assert_msg(!ret || ret == -ENOENT, "%s", g_err.text);
+	if (steps >= 5)
+		memcpy(web.epoch, second, sizeof(second));
+	check_ok(tmk_catalogue_epoch_seen(k, web.protection, second, &seen, &g_err));
+	count = 0;
+	check_ok(tmk_catalogue_points(k, "web", on_point, NULL, &g_err));
+	return !ret == (steps >= 2) && has_protection(&web) == (steps >= 3) && has_protection(&db) == (steps >= 4 && steps < 8) &&
+	       seen == (steps >= 5) && count == (steps >= 6 && steps < 9) && (!count || found.number == (steps >= 7 ? 9 : 7));
+}
+
+static void check_after(unsigned int steps)
+{
+	ck_assert_msg(is_after(steps), "this is not what %u steps made", steps);
+}
+
+/* What fails: any call; what changes something; that for lack of space. */
+static void fail_at(int kind, unsigned int at)
+{
+	static const unsigned int calls[] = {FAILVFS_ALL, FAILVFS_ALL & ~(FAILVFS_OPEN | FAILVFS_READ),
+					     FAILVFS_WRITE | FAILVFS_SHM};
+
+	failvfs_set(calls[kind], at, kind == 2);
+}
+
+static void start_over(void)
+{
+	failvfs_set(0, 0, false);
+	tmk_catalogue_close(k);
+	unlinkat(d.dir, "target.db", 0);
+	unlinkat(d.dir, "target.db-wal", 0);
+	unlinkat(d.dir, "target.db-shm", 0);
+	k = NULL;
+}
+
+/* A fault is never taken for damage, for which people restore backups. */
+static void check_fault(int kind)
+{
+	if (kind == 2)
+		ck_assert_msg(g_err.code == -ENOSPC, "%s", g_err.text);
+	else
+		ck_assert_msg(g_err.code == -EIO, "%s", g_err.text);
+}
+
+/* Each call of each step may fail, once: the step did nothing, says why, and can be done again. */
+START_TEST(test_fails_anywhere)
+{
+	failvfs_install();
+	start_over();
+	for (unsigned int number = 1; number <= STEPS; number++) {
+		unsigned int failed = 1, failures = 0;
+
+		for (unsigned int at = 1; failed; at++) {
+			int ret;
+
+			start_over();
+			check_ok(tmk_catalogue_open(&k, d.path, &g_err));
+			for (unsigned int before = 1; before < number; before++)
+				check_ok(step(before));
+			ck_assert_ptr_null(tmk_catalogue_trouble(k));
+			fail_at(_i, at);
+			ret = step(number);
+			failed = failvfs.failed;
+			failvfs_set(0, 0, false);
+			if (ret) {
+				ck_assert_uint_gt(failed, 0);
+				check_fault(_i);
+				failures++;
+				ck_assert_str_eq(tmk_catalogue_trouble(k), g_err.text);
+				check_after(number - 1);
+				ck_assert_ptr_nonnull(tmk_catalogue_trouble(k)); /* reading proves nothing */
+				check_ok(tmk_catalogue_try(k, &g_err));
+				ck_assert_ptr_null(tmk_catalogue_trouble(k));
+				check_ok(step(number));
+			}
+			check_after(number);
+			reopen();
+			check_after(number);
+		}
+		ck_assert_uint_gt(failures, _i ? 0 : 2);
+	}
+	start_over();
+	failvfs_remove();
+}
+END_TEST
+
+/* From the Nth call on everything fails, as if the machine had stopped: the step happened, or it did not. */
+START_TEST(test_dies_anywhere)
+{
+	failvfs_install();
+	start_over();
+	for (unsigned int number = 1; number <= STEPS; number++) {
+		unsigned int failed = 1;
+
+		for (unsigned int at = 1; failed; at++) {
+			int ret;
+
+			start_over();
+			check_ok(tmk_catalogue_open(&k, d.path, &g_err));
+			for (unsigned int before = 1; before < number; before++)
+				check_ok(step(before));
+			fail_at(_i, at);
+			failvfs.dead = true;
+			ret = step(number);
+			tmk_catalogue_close(k);
+			k = NULL;
+			failed = failvfs.failed;
+			failvfs_set(0, 0, false);
+			reopen();
+			ck_assert(is_after(number) || (ret && is_after(number - 1)));
+			if (ret) /* -EEXIST, -ENOENT: of a token or protection that it is true of already */
+				ret = step(number);
+			ck_assert_msg(!ret || ret == -EEXIST || ret == -ENOENT, "%s", g_err.text);
+			check_after(number);
+		}
+	}
+	start_over();
+	failvfs_remove();
+}
+END_TEST
+
+/* Making a catalogue, and opening one that holds something, also behind a kill: in its write-ahead log alone. */
+START_TEST(test_open_fails_anywhere)
+{
+	failvfs_install();
+	for (int filled = 0; filled < 2; filled++) {
+		unsigned int failures = 0;
+		int ret = -1;
+
+		start_over();
+		if (filled) {
+			check_ok(tmk_catalogue_open(&k, d.path, &g_err));
+			for (unsigned int number = 1; number <= 6; number++)
+				check_ok(step(number));
+			shell("mkdir %s/killed && cp %s/target.db* %s/killed", d.path, d.path, d.path);
+		}
+		for (unsigned int at = 1; ret; at++) {
+			start_over();
+			if (filled)
+				shell("cp %s/killed/* %s", d.path, d.path);
+			fail_at(_i, at);
+			ret = tmk_catalogue_open(&k, d.path, &g_err);
+			if (ret) {
+				ck_assert_ptr_null(k);
+				check_fault(_i);
+				failures++;
+			}
+			failvfs_set(0, 0, false);
+			reopen();
+			check_after(filled ? 6 : 0);
+		}
+		ck_assert_uint_gt(failures, 0);
+	}
+	start_over();
+	failvfs_remove();
+}
+END_TEST
+
+/* Damage that was found stays trouble: that something can be written says nothing of it. */
+START_TEST(test_damage_is_no_fault)
+{
+	struct tmk_catalogued p = make("web", 3);
+
+	check_ok(tmk_catalogue_protection_put(k, &p, &g_err));
+	sql("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 9999 WHERE name = 'protection';"
+	    "PRAGMA schema_version = 99");
+	check_code(-EUCLEAN, tmk_catalogue_protection(k, "web", &p, &g_err));
+	ck_assert_ptr_nonnull(strstr(tmk_catalogue_trouble(k), "damaged"));
+	check_code(-EUCLEAN, tmk_catalogue_try(k, &g_err));
+	ck_assert_ptr_nonnull(strstr(tmk_catalogue_trouble(k), "damaged"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("catalogue");
@@ -421,6 +642,10 @@ int main(void)
 	tcase_add_test(t, test_bad_rows);
 	tcase_add_test(t, test_damaged);
 	tcase_add_test(t, test_newer);
+	tcase_add_loop_test(t, test_fails_anywhere, 0, 3);
+	tcase_add_loop_test(t, test_dies_anywhere, 0, 3);
+	tcase_add_loop_test(t, test_open_fails_anywhere, 0, 3);
+	tcase_add_test(t, test_damage_is_no_fault);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
