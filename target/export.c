@@ -24,6 +24,7 @@
 
 struct copy {
 	const struct tmk_export *wish;
+	const struct tmk_io *io;
 	struct tmk_replica *replica;
 	char partial[PATH_SIZE]; /* the name while it is not done */
 	bool directory;
@@ -43,7 +44,7 @@ static int progress(struct copy *c, uint64_t bytes)
 
 static int copy_disk(struct copy *c, int from, int to, uint64_t size, struct tmk_error *err)
 {
-	const struct tmk_io *io = &tmk_io_real;
+	const struct tmk_io *io = c->io;
 	int ret = io->truncate(io, to, size);
 
 	for (uint64_t at = 0; !ret && at < size;) {
@@ -66,7 +67,7 @@ static int copy_disk(struct copy *c, int from, int to, uint64_t size, struct tmk
 /* What is a hole in both is equal. */
 static int compare_disk(struct copy *c, int from, int to, uint64_t size, struct tmk_error *err)
 {
-	const struct tmk_io *io = &tmk_io_real;
+	const struct tmk_io *io = c->io;
 	int ret;
 
 	if (io->size(io, to) != (int64_t)size)
@@ -244,7 +245,8 @@ int tmk_export_run(const struct tmk_export *e, struct tmk_error *err)
 	}
 	c->b = c->a + BLOCK;
 	c->wish = e;
-	ret = tmk_replica_open(&c->replica, &tmk_io_real, e->dir, false, err);
+	c->io = e->io ? e->io : &tmk_io_real;
+	ret = tmk_replica_open(&c->replica, c->io, e->dir, false, err);
 	if (ret == -EBUSY)
 		ret = changing(e, err);
 	if (!ret)

@@ -8,6 +8,7 @@
 
 #include "applier.h"
 #include "error.h"
+#include "io.h"
 
 struct tmk_export {
 	int dir;	/* protections/NAME */
@@ -16,7 +17,8 @@ struct tmk_export {
 	const char *to; /* a file if there is one disk or `disk` is given, else a directory: disk-N.raw in it. Must not exist */
 	void (*progress)(uint64_t done, uint64_t total, void *context); /* bytes; may be NULL */
 	void *context;
-	const bool *stop; /* may be NULL; progress() sets it to end the export: -ECANCELED */
+	const bool *stop;	 /* may be NULL; progress() sets it to end the export: -ECANCELED */
+	const struct tmk_io *io; /* NULL: the real one */
 };
 /* -EAGAIN: an interval is being applied right now, try again in a moment. Holds the replica's lock shared for its whole time. A
  * failed export leaves nothing behind at `to`. */

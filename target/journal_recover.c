@@ -211,8 +211,10 @@ static int find_unborn(struct surveyor *s, struct tmk_error *err)
 		return 0;
 	ret = tmk_segment_open(&w, o->io, o->dir, O_RDONLY, o->protection, first, err);
 	tmk_segment_close(&w);
+	if (ret == -EXDEV || ret == -EPROTONOSUPPORT)
+		return 0; /* which the survey meets again */
 	if (ret != -EBADMSG)
-		return 0; /* good, or another fault, which the survey meets again */
+		return ret;
 	s->found->unborn = true;
 	s->found->unborn_first = first;
 	if (first - 1 > s->known)
