@@ -230,10 +230,12 @@ int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, 
 int tmk_source_marked(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *marked, struct tmk_error *err)
 {
 	static const enum tmk_which maps[] = {TMK_TAKEN, TMK_NOW}; /* a take that ran meanwhile would move marks the other way */
+	struct tmk_tracker *t = tmk_marks_lock(s->marks);
 	struct tmk_extent e;
 	size_t count;
-	int rc = 0;
+	int rc = tmk_tracker_poll(t, err);
 
+	tmk_marks_unlock(s->marks);
 	*marked = false;
 	for (size_t i = 0; i < 2 && !rc && !*marked; i++) {
 		rc = tmk_source_extents(s, maps[i], disk, extent.offset, &e, 1, &count, err);

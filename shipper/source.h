@@ -53,7 +53,7 @@ int tmk_source_extents(struct tmk_source *s, enum tmk_which which, uint16_t disk
 		       size_t max, size_t *count, struct tmk_error *err);
 /* Bytes marked, by map. */
 int tmk_source_dirty(struct tmk_source *s, uint64_t *now, uint64_t *taken, struct tmk_error *err);
-/* Whether a block of the range is marked in either map. */
+/* Whether a block of the range is marked in either map; asks first whether events were missed, which marks everything. */
 int tmk_source_marked(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *marked, struct tmk_error *err);
 int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, size_t count, struct tmk_error *err);
 /* The proof (R17): nothing outside scratch was written since the take that had this gap count, and no event was missed. If not,

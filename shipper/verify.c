@@ -407,27 +407,63 @@ static int hear(const struct tmk_compared *c, void *context, struct tmk_error *e
 	return rc;
 }
 
-static void end_batch(struct tmk_verify *v)
+/* Through with all disks, and nothing is left to look at. */
+static bool pass_over(const struct tmk_verify *v)
+{
+	return v->state.pass.done == v->state.total && !v->suspects.count;
+}
+
+static void finish_pass(struct tmk_verify *v)
 {
 	struct tmk_progress *p = &v->state.pass;
 
+	p->last.known = true;
+	p->last.asked = p->asked;
+	p->last.time = tmk_clock_ns();
+	p->last.different = p->different;
+	p->last.skipped = p->skipped;
+	tmk_log_info("%s: verified; %llu bytes differed, %llu were not compared", v->parts.source->spec.name,
+		     (unsigned long long)p->different, (unsigned long long)p->skipped);
+	end_pass(v);
+}
+
+static void end_batch(struct tmk_verify *v)
+{
 	rest(v);
 	if (v->second)
 		tmk_suspects_looked(&v->suspects);
 	else
-		p->done = v->at;
-	if (p->done == v->state.total && !v->suspects.count) {
-		p->last.known = true;
-		p->last.asked = p->asked;
-		p->last.time = tmk_clock_ns();
-		p->last.different = p->different;
-		p->last.skipped = p->skipped;
-		tmk_log_info("%s: verified; %llu bytes differed, %llu were not compared", v->parts.source->spec.name,
-			     (unsigned long long)p->different, (unsigned long long)p->skipped);
-		end_pass(v);
-	} else if (tmk_now_ms() - v->saved >= SAVE_MS) {
+		v->state.pass.done = v->at;
+	if (pass_over(v))
+		finish_pass(v);
+	else if (tmk_now_ms() - v->saved >= SAVE_MS)
 		save(v);
+}
+
+int tmk_verify_taken(struct tmk_verify *v, struct tmk_error *err)
+{
+	struct tmk_suspects *s = &v->suspects;
+	size_t kept = 0, count = v->stage == RESTING ? s->count : 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct tmk_suspect *one = &s->list[i];
+		struct tmk_extent e;
+		size_t found;
+
+		if (!rc)
+			rc = tmk_source_extents(v->parts.source, TMK_TAKEN, one->disk, one->offset, &e, 1, &found, err);
+		if (rc || !found || e.offset >= one->offset + one->length)
+			s->list[kept++] = *one;
+		else
+			v->state.pass.skipped += one->length;
 	}
+	if (!count)
+		return 0;
+	s->count = kept;
+	if (pass_over(v))
+		finish_pass(v);
+	return rc;
 }
 
 static int close_reading(struct tmk_verify *v, struct tmk_error *err)

@@ -7,8 +7,8 @@
  * A pass goes in batches, each in the place of a round: from rest, and no take before it ended. Blocks that are marked when their
  * turn comes are left out, they are sent anyway; so are those that are marked when the result comes. A write whose marks were
  * taken, shipped and acked while it was still in flight could pass for a difference: therefore what differs is looked at once
- * more SECOND_LOOK_MS later, and is a difference if it still differs and was not written. Then it is marked, and the next round
- * sends it.
+ * more SECOND_LOOK_MS later, and is a difference if it still differs and was neither marked nor taken since. Then it is marked,
+ * and the next round sends it.
  *
  * How far a pass is lies in run-dir/NAME.verify: another shipper goes on there, or at what was to be looked at once more. Owned
  * by the protection's thread.
@@ -48,6 +48,9 @@ void tmk_verify_remove(const char *run_dir, const char *name); /* the protection
 void tmk_verify_ask(struct tmk_verify *v, uint64_t rate);
 /* The pass that was asked for ends here. */
 void tmk_verify_cancel(struct tmk_verify *v);
+/* Something was taken, and is not acked yet: suspects that are in it were written, or are being written by what hangs, and are
+ * none. */
+int tmk_verify_taken(struct tmk_verify *v, struct tmk_error *err);
 /* There is something to compare now. */
 bool tmk_verify_due(const struct tmk_verify *v);
 /* From rest: begins a batch. */

@@ -360,6 +360,10 @@ static int work_on(struct tmk_protection *p, struct tmk_error *err)
 		rc = finish_round(p, err);
 	if (rc)
 		return rc;
+	if (!resting(w))
+		rc = tmk_verify_taken(w->verify, err);
+	if (rc)
+		return rc;
 	if (w->round_read && resting(w))
 		w->first_copy = false;
 	wish_now(p);

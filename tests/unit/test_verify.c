@@ -210,6 +210,24 @@ START_TEST(written_meanwhile)
 }
 END_TEST
 
+/* Taken between the looks: another write may hang at the second one, with its marks taken, shipped and acked (tests/model). */
+START_TEST(taken_between_the_looks)
+{
+	first_look(TMK_DIFFERS);
+	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
+	ck_assert(pass()->asked); /* nothing of it was */
+	set_marks(TMK_TAKEN, 0, 10 * TMK_PIECE - BLOCK, BLOCK, true);
+	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
+	set_marks(TMK_TAKEN, 0, 10 * TMK_PIECE - BLOCK, BLOCK, false);
+	clock_ms += 10000;
+	ck_assert(!tmk_verify_due(verify) && !pass()->asked);
+	ck_assert(pass()->last.known);
+	ck_assert_uint_eq(pass()->last.different, 0);
+	ck_assert_uint_eq(pass()->last.skipped, TMK_PIECE);
+	ck_assert_uint_eq(marked_bytes, 0);
+}
+END_TEST
+
 START_TEST(undecided_is_not_compared)
 {
 	first_look(TMK_UNDECIDED);
@@ -303,6 +321,7 @@ int main(void)
 	tcase_add_loop_test(t, written_meanwhile, 0, 8);
 	tcase_add_test(t, undecided_is_not_compared);
 	tcase_add_test(t, undecided_at_the_second_look);
+	tcase_add_test(t, taken_between_the_looks);
 	tcase_add_test(t, each_in_its_time);
 	tcase_add_test(t, more_suspects_than_there_is_room_for);
 	suite_add_tcase(s, t);
