@@ -448,8 +448,8 @@ int tmk_verify_taken(struct tmk_verify *v, struct tmk_error *err)
 
 	for (size_t i = 0; i < count; i++) {
 		const struct tmk_suspect *one = &s->list[i];
-		struct tmk_extent e;
-		size_t found;
+		struct tmk_extent e = {0};
+		size_t found = 0;
 
 		if (!rc)
 			rc = tmk_source_extents(v->parts.source, TMK_TAKEN, one->disk, one->offset, &e, 1, &found, err);
