@@ -222,7 +222,9 @@ START_TEST(rates)
 		step(false);
 		ck_assert_uint_eq(rate, rows[i].read);
 	}
-	config = (struct tmk_config){.verify_rate = 7, .verify_every = 1};
+	config.read_rate = 0;
+	config.verify_rate = 7;
+	config.verify_every = 1;
 	clock_ms += 1000;
 	read_batch(); /* the rolling one */
 	ck_assert_uint_eq(rate, 7);

@@ -33,6 +33,8 @@ void tmk_marks_unlock(struct tmk_marks *m)
 int tmk_tracker_poll(struct tmk_tracker *t, struct tmk_error *err)
 {
 	(void)t, (void)err;
+	if (missed)
+		memset(now[0], 1, sizeof(now[0]));
 	gaps[0] += missed;
 	missed = 0;
 	return 0;
@@ -321,6 +323,16 @@ START_TEST(marked_in_either_map)
 }
 END_TEST
 
+/* A write that was missed is no difference: everything is marked, once somebody asks. */
+START_TEST(marked_by_a_missed_event)
+{
+	missed = 1;
+	ck_assert(!marked(1, 0, 4096));
+	ck_assert(marked(0, DISK - 512, 512));
+	ck_assert_uint_eq(missed, 0);
+}
+END_TEST
+
 /* The verify leaves out what is surely bad: the rounds try it again. */
 START_TEST(surely_bad_or_not)
 {
@@ -446,6 +458,7 @@ int main(void)
 	tcase_add_test(t, rest_of_large_blocks);
 	tcase_add_test(t, everything);
 	tcase_add_test(t, marked_in_either_map);
+	tcase_add_test(t, marked_by_a_missed_event);
 	tcase_add_test(t, surely_bad_or_not);
 	tcase_add_test(t, a_gap_brings_doubt);
 	tcase_add_test(t, all_marked_is_all_in_doubt);

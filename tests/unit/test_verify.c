@@ -228,6 +228,33 @@ START_TEST(taken_between_the_looks)
 }
 END_TEST
 
+/* Only what was taken of it, and only while no batch looks at it: then nothing is taken. */
+START_TEST(taken_beside_suspects)
+{
+	verdicts[0][9] = verdicts[0][20] = verdicts[2][9] = TMK_DIFFERS;
+	tmk_verify_ask(verify, 0);
+	batch();
+	set_marks(TMK_NOW, 0, 9 * TMK_PIECE, TMK_PIECE, true); /* not taken yet */
+	set_marks(TMK_TAKEN, 0, 8 * TMK_PIECE, TMK_PIECE, true);
+	set_marks(TMK_TAKEN, 0, 10 * TMK_PIECE, 10 * TMK_PIECE, true);
+	set_marks(TMK_TAKEN, 2, 9 * TMK_PIECE, BLOCK, true);
+	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
+	ck_assert_uint_eq(pass()->skipped, TMK_PIECE);
+	memset(maps, 0, sizeof(maps));
+	clock_ms += 10000;
+	read_batch();
+	set_marks(TMK_TAKEN, 0, 9 * TMK_PIECE, TMK_PIECE, true);
+	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
+	set_marks(TMK_TAKEN, 0, 9 * TMK_PIECE, TMK_PIECE, false);
+	answer();
+	step(false);
+	ck_assert_uint_eq(pass()->last.different, 2 * TMK_PIECE);
+	ck_assert_uint_eq(pass()->last.skipped, TMK_PIECE);
+	ck_assert(maps[TMK_NOW][0][9 * TMK_PIECE / BLOCK] && maps[TMK_NOW][0][20 * TMK_PIECE / BLOCK]);
+	ck_assert(!maps[TMK_NOW][2][9 * TMK_PIECE / BLOCK]);
+}
+END_TEST
+
 START_TEST(undecided_is_not_compared)
 {
 	first_look(TMK_UNDECIDED);
@@ -322,6 +349,7 @@ int main(void)
 	tcase_add_test(t, undecided_is_not_compared);
 	tcase_add_test(t, undecided_at_the_second_look);
 	tcase_add_test(t, taken_between_the_looks);
+	tcase_add_test(t, taken_beside_suspects);
 	tcase_add_test(t, each_in_its_time);
 	tcase_add_test(t, more_suspects_than_there_is_room_for);
 	suite_add_tcase(s, t);

@@ -309,6 +309,7 @@ static void teardown(void)
 
 	tmk_verify_free(verify);
 	tmk_packer_free(packer);
+	ck_assert_ptr_nonnull(strstr(config.run_dir, "/tmp/tmk-test-verify-"));
 	snprintf(command, sizeof(command), "rm -rf '%s'", config.run_dir);
 	ck_assert_int_eq(system(command), 0);
 }
