@@ -2,13 +2,13 @@
 /*
  * Which disks are tracked.
  *
- * A fresh attach: bitmaps made and all set in `now`, slot filled, bitmaps installed, slot published in `table` and `disks`, and
- * only then `state` says that it is tracked. A write that was under way at the publication is marked by its completion, one
- * that ended before it lies in a marked block (I1). Detach goes the other way. A kill in between leaves a slot that is not
- * TRACKED, and maybe published: the next open takes it out of the table again.
+ * A fresh attach: bitmaps made and all set in `now`, slot filled, bitmaps installed, slot published in `table`, and only then
+ * `state` says that it is tracked. A write that was under way at the publication is marked by its completion, one that ended
+ * before it lies in a marked block (I1). Detach goes the other way. A kill in between leaves a slot that is not TRACKED, and
+ * maybe published: the next open takes it out of the table again.
  *
- * `table` holds a disk's slots as bytes of one word, so that a probe sees the old list or the new one; entries of `disks` never
- * change their value while they exist. A probe that looks at an entry which is being reused marks too much, never too little.
+ * `table` (table.c) holds a disk's slots as bytes of one word, so that a probe sees the old list or the new one, and a disk never
+ * changes its place. A probe that looks at a place which is being reused marks too much, never too little.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -22,6 +22,7 @@
 
 #include "state.h"
 #include "sysfs.h"
+#include "table.h"
 
 #define SECTOR 512
 #define MIN_SHIFT 3			    /* blocks of 4 KiB */
@@ -115,90 +116,17 @@ static int open_bitmap(struct tmk_tracker *t, enum tmk_pin outer, uint32_t slot,
 	return rc;
 }
 
-/* ---- what probes look at ---- */
-
-static int find_entry(struct tmk_tracker *t, uint32_t dev)
-{
-	for (int i = 0; i < TMK_BPF_SLOTS; i++)
-		if (t->table[i].dev == dev)
-			return i;
-	return -1;
-}
-
-static void set_list(struct tmk_bpf_disk *entry, int place, uint64_t value)
-{
-	uint64_t list = entry->slots & ~(0xffull << 8 * place);
-
-	__atomic_store_n(&entry->slots, list | value << 8 * place, __ATOMIC_SEQ_CST);
-}
-
-/* Which byte of the list holds the value (0: a free one), or -1. */
-static int find_place(const struct tmk_bpf_disk *entry, uint64_t value)
-{
-	for (int place = 0; place < TMK_BPF_SLOTS_PER_DISK; place++)
-		if ((entry->slots >> 8 * place & 0xff) == value)
-			return place;
-	return -1;
-}
-
-static int publish(struct tmk_tracker *t, int slot, enum tmk_bpf_kind kind, struct tmk_error *err)
-{
-	uint32_t dev = t->slots[slot].dev, index;
-	int i = find_entry(t, dev), place, rc;
-
-	/* There are as many entries as slots, so that a free one is always found. */
-	if (i < 0)
-		i = find_entry(t, 0);
-	place = find_place(&t->table[i], slot + 1);
-	if (place < 0)
-		place = find_place(&t->table[i], 0);
-	if (place < 0)
-		return tmk_error_set(err, -ENOSPC, "%d parts of one disk are protected already: protect the whole disk instead",
-				     TMK_BPF_SLOTS_PER_DISK);
-	t->table[i].dev = dev;
-	t->table[i].kind = kind;
-	set_list(&t->table[i], place, slot + 1);
-	index = i;
-	rc = bpf_map_update_elem(t->fds[TMK_PIN_DISKS], &dev, &index, BPF_ANY);
-	return rc ? tmk_error_sys(err, rc, "cannot start to track") : 0;
-}
-
-static void drop_entry(struct tmk_tracker *t, struct tmk_bpf_disk *entry)
-{
-	bpf_map_delete_elem(t->fds[TMK_PIN_DISKS], &entry->dev);
-	entry->dev = 0;
-}
-
-static void unpublish(struct tmk_tracker *t, int slot)
-{
-	for (int i = 0; i < TMK_BPF_SLOTS; i++) {
-		int place = find_place(&t->table[i], slot + 1);
-
-		if (place >= 0)
-			set_list(&t->table[i], place, 0);
-		if (t->table[i].dev && !t->table[i].slots)
-			drop_entry(t, &t->table[i]);
-	}
-}
+/* ---- tracked or not ---- */
 
 static void uninstall(struct tmk_tracker *t, int slot)
 {
 	uint32_t index = slot;
 
 	__atomic_store_n(&t->slots[slot].state, TMK_BPF_FREE, __ATOMIC_SEQ_CST);
-	unpublish(t, slot);
+	tmk_table_remove(t->table, slot);
 	bpf_map_delete_elem(t->fds[TMK_PIN_NOW], &index);
 	bpf_map_delete_elem(t->fds[TMK_PIN_TAKEN], &index);
 	tmk_attach_unmap(t, slot);
-}
-
-static bool published(struct tmk_tracker *t, int slot)
-{
-	uint32_t dev = t->slots[slot].dev, index;
-
-	if (bpf_map_lookup_elem(t->fds[TMK_PIN_DISKS], &dev, &index) || index >= TMK_BPF_SLOTS)
-		return false;
-	return t->table[index].dev == dev && find_place(&t->table[index], slot + 1) >= 0;
 }
 
 static int restore_slot(struct tmk_tracker *t, int slot, struct tmk_error *err)
@@ -217,9 +145,9 @@ static int restore_slot(struct tmk_tracker *t, int slot, struct tmk_error *err)
 	rc = open_bitmap(t, TMK_PIN_NOW, slot, blocks_of(s), &t->maps[slot].now, err);
 	if (!rc)
 		rc = open_bitmap(t, TMK_PIN_TAKEN, slot, blocks_of(s), &t->maps[slot].taken, err);
-	if (!rc && !published(t, slot)) {
+	if (!rc && !tmk_table_has(t->table, s->dev, slot)) {
 		tmk_marks_doubt(t, slot, "the disk was found untracked");
-		rc = publish(t, slot, TMK_BPF_OTHER, err);
+		rc = tmk_table_add(t->table, s->dev, TMK_BPF_OTHER, slot, err);
 	}
 	return rc;
 }
@@ -316,21 +244,6 @@ static void fill_slot(struct tmk_tracker *t, int slot, const struct tmk_tracker_
 	memcpy(s->identity, d->identity, sizeof(s->identity));
 }
 
-static int clear_seen(struct tmk_tracker *t, uint32_t slot, struct tmk_error *err)
-{
-	int cpus = libbpf_num_possible_cpus(), rc;
-	struct tmk_bpf_seen *none;
-
-	if (cpus < 0)
-		return tmk_error_sys(err, cpus, "cannot count the processors");
-	none = calloc(cpus, sizeof(*none));
-	if (!none)
-		return tmk_error_sys(err, -ENOMEM, "cannot reset the counters of a disk");
-	rc = bpf_map_update_elem(t->fds[TMK_PIN_SEEN], &slot, none, BPF_ANY);
-	free(none);
-	return rc ? tmk_error_sys(err, rc, "cannot reset the counters of a disk") : 0;
-}
-
 static int attach_fresh(struct tmk_tracker *t, int slot, const struct tmk_tracker_disk *d, const struct tmk_sysfs_disk *look,
 			struct tmk_error *err)
 {
@@ -340,13 +253,13 @@ static int attach_fresh(struct tmk_tracker *t, int slot, const struct tmk_tracke
 
 	fill_slot(t, slot, d, look);
 	blocks = blocks_of(&t->slots[slot]);
-	rc = clear_seen(t, slot, err);
+	rc = tmk_seen_clear(t, slot, err);
 	if (!rc)
 		rc = create_bitmap(t, TMK_PIN_NOW, slot, blocks, true, &maps->now, err);
 	if (!rc)
 		rc = create_bitmap(t, TMK_PIN_TAKEN, slot, blocks, false, &maps->taken, err);
 	if (!rc)
-		rc = publish(t, slot, look->kind, err);
+		rc = tmk_table_add(t->table, t->slots[slot].dev, look->kind, slot, err);
 	if (rc) {
 		uninstall(t, slot);
 		return rc;
@@ -379,7 +292,7 @@ int tmk_tracker_attach(struct tmk_tracker *t, const struct tmk_tracker_disk *dis
 		rc = attach_fresh(t, slot, disk, &look, err);
 	} else {
 		/* Where the entry came from restore, it does not know whose commands pass through. */
-		rc = publish(t, slot, look.kind, err);
+		rc = tmk_table_add(t->table, t->slots[slot].dev, look.kind, slot, err);
 	}
 	if (rc)
 		return rc;

@@ -29,12 +29,15 @@
 #define BPF_FS_PATH "/sys/fs/bpf"
 
 static const char *const names[TMK_PINS] = {
-	[TMK_PIN_SLOTS] = "slots",   [TMK_PIN_TABLE] = "table",	  [TMK_PIN_DISKS] = "disks", [TMK_PIN_NOW] = "now",
-	[TMK_PIN_TAKEN] = "taken",   [TMK_PIN_SEEN] = "seen",	  [TMK_PIN_ISSUE] = "issue", [TMK_PIN_COMPLETE] = "complete",
+	[TMK_PIN_SLOTS] = "slots",   [TMK_PIN_TABLE] = "table",	  [TMK_PIN_NOW] = "now",     [TMK_PIN_TAKEN] = "taken",
+	[TMK_PIN_SEEN] = "seen",     [TMK_PIN_WRITES] = "writes", [TMK_PIN_ISSUE] = "issue", [TMK_PIN_COMPLETE] = "complete",
 	[TMK_PIN_SUBMIT] = "submit", [TMK_PIN_CONFIG] = "config",
 };
-#define LINKS 3
-static const char *const link_names[LINKS] = {"link_issue", "link_complete", "link_submit"};
+#define LINKS 2
+static const char *const link_names[LINKS] = {"link_issue", "link_complete"};
+/* What other versions pinned. */
+#define OLD 2
+static const char *const old_names[OLD] = {"link_submit", "disks"};
 
 static int pin_path(struct tmk_tracker *t, const char *name, char out[PATH_MAX])
 {
@@ -112,6 +115,8 @@ static int unlink_pins(struct tmk_tracker *t, struct tmk_error *err)
 
 	for (int i = 0; i < LINKS && !rc; i++)
 		rc = unlink_pin(t, link_names[i], err);
+	for (int i = 0; i < OLD && !rc; i++)
+		rc = unlink_pin(t, old_names[i], err);
 	if (!rc)
 		rc = unlink_pin(t, names[TMK_PIN_CONFIG], err);
 	for (int i = 0; i < TMK_PIN_CONFIG && !rc; i++)
@@ -161,12 +166,12 @@ static int pin(struct tmk_tracker *t, const char *name, int fd, struct tmk_error
 static int pin_all(struct tmk_tracker *t, struct tidemark_bpf *skel, struct tmk_error *err)
 {
 	const int fds[TMK_PINS] = {
-		[TMK_PIN_SLOTS] = bpf_map__fd(skel->maps.slots),
-		[TMK_PIN_TABLE] = bpf_map__fd(skel->maps.table),
-		[TMK_PIN_DISKS] = bpf_map__fd(skel->maps.disks),
+		[TMK_PIN_SLOTS] = bpf_map__fd(skel->maps.data_slots),
+		[TMK_PIN_TABLE] = bpf_map__fd(skel->maps.data_table),
 		[TMK_PIN_NOW] = bpf_map__fd(skel->maps.now),
 		[TMK_PIN_TAKEN] = bpf_map__fd(skel->maps.taken),
 		[TMK_PIN_SEEN] = bpf_map__fd(skel->maps.seen),
+		[TMK_PIN_WRITES] = bpf_map__fd(skel->maps.writes),
 		[TMK_PIN_ISSUE] = bpf_program__fd(skel->progs.issue),
 		[TMK_PIN_COMPLETE] = bpf_program__fd(skel->progs.complete),
 		[TMK_PIN_SUBMIT] = bpf_program__fd(skel->progs.submit),
@@ -244,7 +249,7 @@ static int check_map(struct tmk_tracker *t, enum tmk_pin pin, uint32_t value_siz
 	return info.value_size != value_size || info.max_entries != entries ? other_abi(t, err) : 0;
 }
 
-static int check_maps(struct tmk_tracker *t, struct tmk_error *err)
+static int check_config(struct tmk_tracker *t, struct tmk_error *err)
 {
 	struct tmk_bpf_config config;
 	uint32_t zero = 0;
@@ -257,16 +262,22 @@ static int check_maps(struct tmk_tracker *t, struct tmk_error *err)
 		return tmk_error_sys(err, rc, "cannot read %s/config", t->pins);
 	if (config.abi != TMK_BPF_ABI || config.slot_size != sizeof(struct tmk_bpf_slot))
 		return other_abi(t, err);
-	rc = check_map(t, TMK_PIN_SLOTS, sizeof(struct tmk_bpf_slot), TMK_BPF_SLOTS, err);
+	return 0;
+}
+
+static int check_maps(struct tmk_tracker *t, struct tmk_error *err)
+{
+	int rc = check_map(t, TMK_PIN_SLOTS, sizeof(struct tmk_bpf_slot) * TMK_BPF_SLOTS, 1, err);
+
 	if (!rc)
-		rc = check_map(t, TMK_PIN_TABLE, sizeof(struct tmk_bpf_disk), TMK_BPF_SLOTS, err);
-	if (!rc)
-		rc = check_map(t, TMK_PIN_DISKS, 4, TMK_BPF_SLOTS, err);
+		rc = check_map(t, TMK_PIN_TABLE, sizeof(struct tmk_bpf_disk) * TMK_BPF_PLACES, 1, err);
 	if (!rc)
 		rc = check_map(t, TMK_PIN_NOW, 4, TMK_BPF_SLOTS, err);
 	if (!rc)
 		rc = check_map(t, TMK_PIN_TAKEN, 4, TMK_BPF_SLOTS, err);
-	return rc ? rc : check_map(t, TMK_PIN_SEEN, sizeof(struct tmk_bpf_seen), TMK_BPF_SLOTS, err);
+	if (!rc)
+		rc = check_map(t, TMK_PIN_SEEN, sizeof(struct tmk_bpf_seen), TMK_BPF_SLOTS, err);
+	return rc ? rc : check_map(t, TMK_PIN_WRITES, sizeof(uint64_t), TMK_BPF_SLOTS, err);
 }
 
 int tmk_load_objects(struct tmk_tracker *t, struct tmk_error *err)
@@ -277,7 +288,7 @@ int tmk_load_objects(struct tmk_tracker *t, struct tmk_error *err)
 	if (!rc)
 		rc = open_pin(t, TMK_PIN_CONFIG, err);
 	if (!rc)
-		rc = check_map(t, TMK_PIN_CONFIG, sizeof(struct tmk_bpf_config), 1, err);
+		rc = check_config(t, err);
 	for (int i = 0; i < TMK_PIN_CONFIG && !rc; i++)
 		rc = open_pin(t, i, err);
 	return rc ? rc : check_maps(t, err);
@@ -302,7 +313,6 @@ static bool link_runs(struct tmk_tracker *t, const char *name, int program)
 	return runs;
 }
 
-/* Without the one that notes who writes nothing is missed. */
 int tmk_load_attached(struct tmk_tracker *t)
 {
 	return link_runs(t, link_names[0], t->fds[TMK_PIN_ISSUE]) && link_runs(t, link_names[1], t->fds[TMK_PIN_COMPLETE]);
@@ -332,5 +342,5 @@ int tmk_load_attach(struct tmk_tracker *t, struct tmk_error *err)
 
 	if (!rc)
 		rc = attach(t, link_names[0], t->fds[TMK_PIN_ISSUE], err);
-	return rc ? rc : attach(t, link_names[2], t->fds[TMK_PIN_SUBMIT], err);
+	return rc;
 }

@@ -28,7 +28,7 @@ static int map_tables(struct tmk_tracker *t, struct tmk_error *err)
 
 	if (!rc)
 		rc = map_array(t->fds[TMK_PIN_SLOTS], sizeof(*t->slots) * TMK_BPF_SLOTS, (void **)&t->slots, err);
-	return rc ? rc : map_array(t->fds[TMK_PIN_TABLE], sizeof(*t->table) * TMK_BPF_SLOTS, (void **)&t->table, err);
+	return rc ? rc : map_array(t->fds[TMK_PIN_TABLE], sizeof(*t->table) * TMK_BPF_PLACES, (void **)&t->table, err);
 }
 
 /* Not attached while slots exist: writes went by unseen. Marked before the programs run again, so that a kill in between leaves
@@ -61,7 +61,7 @@ int tmk_tracker_open(struct tmk_tracker **out, const char *pins, struct tmk_erro
 
 	if (!t)
 		return tmk_error_sys(err, -ENOMEM, "cannot open the tracker");
-	t->lock = -1;
+	t->lock = t->watch = -1;
 	for (int i = 0; i < TMK_PINS; i++)
 		t->fds[i] = -1;
 	pins = pins ? pins : DEFAULT_PINS;
@@ -88,10 +88,12 @@ void tmk_tracker_close(struct tmk_tracker *t)
 	if (t->slots)
 		munmap(t->slots, sizeof(*t->slots) * TMK_BPF_SLOTS);
 	if (t->table)
-		munmap(t->table, sizeof(*t->table) * TMK_BPF_SLOTS);
+		munmap(t->table, sizeof(*t->table) * TMK_BPF_PLACES);
 	for (int i = 0; i < TMK_PINS; i++)
 		if (t->fds[i] >= 0)
 			close(t->fds[i]);
+	if (t->watch >= 0)
+		close(t->watch);
 	if (t->lock >= 0)
 		close(t->lock);
 	free(t);

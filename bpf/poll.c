@@ -4,7 +4,6 @@
  * count. What was found is noted as dealt with behind that, so that a kill in between finds it again.
  */
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +15,7 @@
 
 /* ---- flags of the probes ---- */
 
-/* As a name from another process: printable, ended. */
-static void clean_comm(char out[TMK_BPF_COMM], const char *comm)
+void tmk_poll_clean_comm(char out[TMK_BPF_COMM], const char *comm)
 {
 	memcpy(out, comm, TMK_BPF_COMM);
 	out[TMK_BPF_COMM - 1] = 0;
@@ -31,7 +29,7 @@ static void doubt_command(struct tmk_tracker *t, int slot)
 	struct tmk_bpf_event event = t->slots[slot].event;
 	char comm[TMK_BPF_COMM], bytes[3 * TMK_BPF_COMMAND + 1];
 
-	clean_comm(comm, event.comm);
+	tmk_poll_clean_comm(comm, event.comm);
 	for (int i = 0; i < TMK_BPF_COMMAND; i++)
 		sprintf(bytes + 3 * i, "%02x ", event.command[i]);
 	bytes[3 * TMK_BPF_COMMAND - 1] = 0;
@@ -116,10 +114,9 @@ uint64_t tmk_tracker_unshown(const struct tmk_tracker *t)
 
 static bool is_nvme(struct tmk_tracker *t, int slot)
 {
-	for (int i = 0; i < TMK_BPF_SLOTS; i++)
-		if (t->table[i].dev == t->slots[slot].dev)
-			return t->table[i].kind == TMK_BPF_NVME;
-	return false;
+	const struct tmk_bpf_disk *place = tmk_bpf_find(t->table, t->slots[slot].dev);
+
+	return place && (uint32_t)place->who == TMK_BPF_NVME;
 }
 
 static void settle_admin(struct tmk_tracker *t)
@@ -130,7 +127,7 @@ static void settle_admin(struct tmk_tracker *t)
 
 	if (admin == t->config->admin_seen)
 		return;
-	clean_comm(comm, event.comm);
+	tmk_poll_clean_comm(comm, event.comm);
 	for (int i = 0; i < TMK_BPF_SLOTS; i++)
 		if (t->slots[i].state == TMK_BPF_TRACKED && is_nvme(t, i))
 			tmk_marks_doubt(t, i, "an NVMe admin command that may change disks (opcode %02x) by %s, process %u",
@@ -195,64 +192,15 @@ int tmk_tracker_poll(struct tmk_tracker *t, struct tmk_error *err)
 
 /* ---- status ---- */
 
-/* The sum of the counters, and the latest entry; -ENOENT if there is no entry. */
-static int read_seen(struct tmk_tracker *t, uint32_t slot, uint64_t *writes, struct tmk_bpf_seen *last, struct tmk_error *err)
-{
-	int cpus = libbpf_num_possible_cpus(), rc;
-	struct tmk_bpf_seen *all;
-
-	if (cpus < 0)
-		return tmk_error_sys(err, cpus, "cannot count the processors");
-	all = calloc(cpus, sizeof(*all));
-	if (!all)
-		return tmk_error_sys(err, -ENOMEM, "cannot read the counters of a disk");
-	rc = bpf_map_lookup_elem(t->fds[TMK_PIN_SEEN], &slot, all);
-	if (rc)
-		tmk_error_sys(err, rc, "cannot read the counters of a disk");
-	*writes = 0;
-	memset(last, 0, sizeof(*last));
-	for (int i = 0; i < cpus && !rc; i++) {
-		*writes += all[i].writes;
-		if (all[i].writes && all[i].when >= last->when)
-			*last = all[i];
-	}
-	free(all);
-	return rc;
-}
-
-int tmk_tracker_writer(struct tmk_tracker *t, int slot, struct tmk_writer *out, struct tmk_error *err)
-{
-	const struct tmk_bpf_slot *s = tmk_marks_slot(t, slot, err);
-	struct tmk_bpf_seen last;
-	uint64_t writes, begin, end;
-	int rc = s ? read_seen(t, slot, &writes, &last, err) : -ENOENT;
-
-	if (rc)
-		return rc;
-	if (!writes)
-		return tmk_error_set(err, -ENOENT, "nothing was written since tracking began");
-	begin = last.sector > s->start ? last.sector - s->start : 0;
-	end = last.sector + last.sectors > s->start ? last.sector + last.sectors - s->start : 0;
-	if (end > s->length && !s->whole_disk)
-		end = s->length;
-	memset(out, 0, sizeof(*out));
-	out->pid = last.pid;
-	clean_comm(out->comm, last.comm);
-	out->offset = begin * 512;
-	out->length = end > begin ? (end - begin) * 512 : 0;
-	return 0;
-}
-
 int tmk_tracker_status(struct tmk_tracker *t, int slot, struct tmk_tracker_status *out, struct tmk_error *err)
 {
 	const struct tmk_bpf_slot *s = tmk_marks_slot(t, slot, err);
-	struct tmk_bpf_seen last;
 	int rc = s ? 0 : -ENOENT;
 
 	if (rc)
 		return rc;
 	memset(out, 0, sizeof(*out));
-	rc = read_seen(t, slot, &out->writes, &last, err);
+	rc = tmk_seen_writes(t, slot, &out->writes, err);
 	if (rc)
 		return rc;
 	snprintf(out->backend, sizeof(out->backend), "ebpf");

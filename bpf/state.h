@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Inside of a handle on the eBPF tracker: the pinned objects, and the maps as they are seen in memory. Made and freed by
- * open.c; attach.c changes which slots are tracked, marks.c moves marks, poll.c finds out what cannot be proven.
+ * open.c; attach.c changes which slots are tracked, marks.c moves marks, poll.c finds out what cannot be proven, seen.c tells who
+ * writes.
  */
 #ifndef TMK_STATE_H
 #define TMK_STATE_H
@@ -16,13 +17,13 @@
 enum tmk_pin {
 	TMK_PIN_SLOTS,
 	TMK_PIN_TABLE,
-	TMK_PIN_DISKS,
 	TMK_PIN_NOW,
 	TMK_PIN_TAKEN,
 	TMK_PIN_SEEN,
+	TMK_PIN_WRITES,
 	TMK_PIN_ISSUE,
 	TMK_PIN_COMPLETE,
-	TMK_PIN_SUBMIT,
+	TMK_PIN_SUBMIT, /* the program alone: it is attached by who watches */
 	TMK_PIN_CONFIG,
 	TMK_PINS
 };
@@ -38,6 +39,8 @@ struct tmk_tracker {
 	int fds[TMK_PINS]; /* -1: not open */
 	struct tmk_bpf_config *config;
 	uint64_t unshown; /* misses of the issue program, when last looked at */
+	int watch;	  /* the link of the program that names writers, never pinned; -1: not attached */
+	unsigned watchers;
 	struct tmk_bpf_slot *slots;
 	struct tmk_bpf_disk *table;
 	struct tmk_slot_maps maps[TMK_BPF_SLOTS];
@@ -47,7 +50,7 @@ struct tmk_tracker {
 int tmk_load_directory(struct tmk_tracker *t, struct tmk_error *err);
 int tmk_load_objects(struct tmk_tracker *t, struct tmk_error *err);
 int tmk_load_remove(struct tmk_tracker *t, struct tmk_error *err);
-/* Are both programs attached, by the pins that say so? 1 or 0. */
+/* Are the programs that mark attached, by the pins that say so? 1 or 0. */
 int tmk_load_attached(struct tmk_tracker *t);
 /* Attaches those that are not. */
 int tmk_load_attach(struct tmk_tracker *t, struct tmk_error *err);
@@ -67,5 +70,11 @@ void tmk_marks_doubt_all(struct tmk_tracker *t, const char *reason);
 
 /* poll.c: turns the flags that probes raised into doubt. */
 void tmk_poll_settle(struct tmk_tracker *t, int slot);
+/* The name of a process, as it calls itself: printable, ended. */
+void tmk_poll_clean_comm(char out[TMK_BPF_COMM], const char *comm);
+
+/* seen.c */
+int tmk_seen_clear(struct tmk_tracker *t, int slot, struct tmk_error *err);
+int tmk_seen_writes(struct tmk_tracker *t, uint32_t slot, uint64_t *writes, struct tmk_error *err);
 
 #endif

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The probes: a write marks its blocks in `now` when its request is issued, and again when it completes. Nothing here sleeps,
- * allocates or takes a lock, and a disk that is not protected costs one hash lookup and no store (I10).
+ * allocates or takes a lock, and a disk that is not protected costs one look into a table and no store (I10).
+ *
+ * These programs run for every request of the server, so that what nearly all of them are leaves early: reads, other disks, and
+ * then writes to a disk with one slot, inside of it, to one word of its map (mark_one). All else goes the general way, which
+ * would do for these too. On kernels before 6.10 each load from a kernel structure carries six instructions that check the
+ * address: a field is read once, and behind what might make it needless.
  *
  * Why no take needs a fence (I4, R1). The loader takes a word by: w = load(now); or(taken, w); and(now, ~w), each a full
  * barrier; it reads the disk after that. A completion probe runs after the device has the data. It either finds the bit set,
@@ -13,7 +18,8 @@
  *
  * What a probe cannot turn into marks raises the slot's flag first and its gap count second (R4); the loader then marks all.
  * Who writes is noted when a write is submitted: with an I/O scheduler, and whenever a queue is busy, a kworker issues it. That
- * proves nothing and is for the status alone.
+ * proves nothing and is for the status alone, so that `submit` is attached only while a point is wished for
+ * (tmk_tracker_watch).
  *
  * Requests that carry no range, such as driver commands, are flagged at issue and again at completion, for the same reason.
  *
@@ -115,28 +121,8 @@ struct {
 	__type(value, struct tmk_bpf_config);
 } config SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, TMK_BPF_SLOTS);
-	__type(key, __u32);
-	__type(value, struct tmk_bpf_slot);
-} slots SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, TMK_BPF_SLOTS);
-	__type(key, __u32);
-	__type(value, struct tmk_bpf_disk);
-} table SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, TMK_BPF_SLOTS);
-	__type(key, __u32);
-	__type(value, __u32);
-} disks SEC(".maps");
+struct tmk_bpf_slot slots[TMK_BPF_SLOTS] SEC(".data.slots") = {};
+struct tmk_bpf_disk table[TMK_BPF_PLACES] SEC(".data.table") = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
@@ -159,6 +145,13 @@ struct {
 	__type(value, struct tmk_bpf_seen);
 } seen SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TMK_BPF_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} writes SEC(".maps");
+
 /* ---- marking ---- */
 
 struct blocks {
@@ -166,6 +159,13 @@ struct blocks {
 	__u32 failed;
 	__u64 first, last;
 };
+
+/* Test first: most writes hit marked blocks, and a load does not take the line from other CPUs. */
+static __always_inline void set_bits(__u64 *word, __u64 mask)
+{
+	if ((*(volatile __u64 *)word & mask) != mask)
+		__sync_fetch_and_or(word, mask);
+}
 
 static long mark_word(__u32 i, struct blocks *b)
 {
@@ -182,9 +182,7 @@ static long mark_word(__u32 i, struct blocks *b)
 		mask &= ~0ull << (b->first & 63);
 	if (index == tail)
 		mask &= ~0ull >> (63 - (b->last & 63));
-	/* Test first: most writes hit marked blocks, and a load does not take the line from other CPUs. */
-	if ((*(volatile __u64 *)word & mask) != mask)
-		__sync_fetch_and_or(word, mask);
+	set_bits(word, mask);
 	return 0;
 }
 
@@ -194,12 +192,28 @@ static __always_inline void raise(struct tmk_bpf_slot *slot, __u64 flag)
 	__sync_fetch_and_add(&slot->gap, 1);
 }
 
-static __noinline int mark_slot(__u32 index, __u64 sector, __u64 sectors)
-{
-	struct tmk_bpf_slot *slot = bpf_map_lookup_elem(&slots, &index);
-	__u64 end = sector + sectors, limit, words;
-	struct blocks b = {.slot = index};
+/* A border for clang: no address is computed before its index was checked, which the verifier would not take, and none twice. */
+#define BORDER(variable) asm volatile("" : "+r"(variable))
 
+/* The slot in the lowest byte of a list. */
+static __always_inline struct tmk_bpf_slot *slot_of(__u64 list, __u32 *index)
+{
+	__u64 i = (list & 0xff) - 1;
+
+	*index = i;
+	if (i >= TMK_BPF_SLOTS)
+		return NULL;
+	BORDER(i);
+	return &slots[i];
+}
+
+static __noinline int mark_slot(__u64 list, __u64 sector, __u64 sectors)
+{
+	__u64 end = sector + sectors, limit, words;
+	struct tmk_bpf_slot *slot;
+	struct blocks b = {};
+
+	slot = slot_of(list, &b.slot);
 	if (!slot)
 		return 0;
 	limit = slot->start + slot->length;
@@ -226,26 +240,79 @@ static __noinline int mark_slot(__u32 index, __u64 sector, __u64 sectors)
 
 static __noinline int mark(__u64 list, __u64 sector, __u64 sectors)
 {
-	for (int i = 0; i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8)
-		if (list & 0xff)
-			mark_slot((list & 0xff) - 1, sector, sectors);
+	for (int i = 0; list && i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8)
+		mark_slot(list, sector, sectors);
 	return 0;
+}
+
+static __always_inline void count(__u32 index)
+{
+	__u64 *number = bpf_map_lookup_elem(&writes, &index);
+
+	if (number)
+		(*number)++;
+}
+
+static __always_inline bool touches(const struct tmk_bpf_slot *slot, __u64 sector, __u64 sectors)
+{
+	return sector < slot->start + slot->length && sector + sectors > slot->start;
+}
+
+static __noinline int count_all(__u64 list, __u64 sector, __u64 sectors)
+{
+	for (int i = 0; list && i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8) {
+		struct tmk_bpf_slot *slot;
+		__u32 index;
+
+		slot = slot_of(list, &index);
+		if (slot && touches(slot, sector, sectors))
+			count(index);
+	}
+	return 0;
+}
+
+/* Nearly every write: the only slot of its disk, wholly inside of it, one word. False: nothing is done yet, for mark(). */
+static __always_inline bool mark_one(__u64 list, __u64 sector, __u64 bytes, bool issue)
+{
+	__u64 sectors = (bytes + 511) >> 9, i = list - 1, first, last, mask, *word;
+	struct tmk_bpf_slot *slot;
+	__u32 index = i, number;
+	void *map;
+
+	if (i >= TMK_BPF_SLOTS)
+		return false;
+	slot = &slots[i];
+	BORDER(slot);
+	/* What lies before the start, has no sector, or is of no length becomes too large here. */
+	sector -= slot->start;
+	if (sector >= slot->length || sectors - 1 >= slot->length - sector)
+		return false;
+	first = sector >> (slot->shift & 63);
+	last = (sector + sectors - 1) >> (slot->shift & 63);
+	if ((first ^ last) >> 6)
+		return false;
+	mask = ((2ull << (last - first)) - 1) << (first & 63);
+	number = first >> 6;
+	map = bpf_map_lookup_elem(&now, &index);
+	if (!map || !(word = bpf_map_lookup_elem(map, &number)))
+		return false;
+	set_bits(word, mask);
+	if (!issue)
+		count(index);
+	return true;
 }
 
 static __noinline int note_writer(__u64 list, __u64 sector, __u64 sectors)
 {
-	for (int i = 0; i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8) {
-		__u32 index = (list & 0xff) - 1;
+	for (int i = 0; list && i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8) {
 		struct tmk_bpf_slot *slot;
 		struct tmk_bpf_seen *s;
+		__u32 index;
 
-		if (!(list & 0xff))
-			continue;
-		slot = bpf_map_lookup_elem(&slots, &index);
+		slot = slot_of(list, &index);
 		s = bpf_map_lookup_elem(&seen, &index);
-		if (!slot || !s || sector >= slot->start + slot->length || sector + sectors <= slot->start)
+		if (!slot || !s || !touches(slot, sector, sectors))
 			continue;
-		s->writes++;
 		s->when = bpf_jiffies64();
 		s->sector = sector;
 		s->sectors = sectors;
@@ -266,10 +333,11 @@ static __always_inline void fill_event(struct tmk_bpf_event *event, __u32 op, co
 /* `issue`: this is the process that sent it. A completion runs on top of any. */
 static __noinline int doubt(__u64 list, __u64 flag, __u32 op, const __u8 *command, bool issue)
 {
-	for (int i = 0; i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8) {
-		__u32 index = (list & 0xff) - 1;
-		struct tmk_bpf_slot *slot = bpf_map_lookup_elem(&slots, &index);
+	for (int i = 0; list && i < TMK_BPF_SLOTS_PER_DISK; i++, list >>= 8) {
+		struct tmk_bpf_slot *slot;
+		__u32 index;
 
+		slot = slot_of(list, &index);
 		if (!slot)
 			continue;
 		if (issue)
@@ -376,28 +444,59 @@ static __noinline int mark_ranges(struct bio *bio, __u64 list)
 
 static __always_inline struct gendisk *disk_of(struct request *rq)
 {
-	if (bpf_core_field_exists(struct request___disk, rq_disk))
-		return ((struct request___disk *)rq)->rq_disk;
+	struct gendisk *disk;
+
+	if (bpf_core_field_exists(struct request___disk, rq_disk)) {
+		disk = ((struct request___disk *)rq)->rq_disk;
+		BORDER(disk); /* or both loads become one, with a computed offset */
+		return disk;
+	}
 	return rq->q->disk;
 }
 
-static __always_inline __u64 slots_of(const struct gendisk *disk, __u32 *kind)
+static __always_inline struct tmk_bpf_disk *find(const struct gendisk *disk)
 {
-	__u32 dev = disk->major << 20 | disk->first_minor, *index = bpf_map_lookup_elem(&disks, &dev);
-	struct tmk_bpf_disk *entry = index ? bpf_map_lookup_elem(&table, index) : NULL;
-
-	if (!entry)
-		return 0;
-	*kind = entry->kind;
-	return *(volatile __u64 *)&entry->slots;
+	return tmk_bpf_find(table, disk->major << 20 | disk->first_minor);
 }
 
+static __always_inline bool has_sectors(__u32 op)
+{
+	return op == OP_WRITE || op == OP_DISCARD || op == OP_SECURE_ERASE || op == OP_WRITE_ZEROES;
+}
+
+/* What mark_one() does not do, of a disk that has slots. */
+static __noinline int look_closely(struct request *rq, __u64 list, __u32 kind, __u64 bytes, bool issue)
+{
+	__u32 op = rq->cmd_flags & 0xff;
+	__u8 command[TMK_BPF_COMMAND] = {};
+	__u64 sector;
+
+	if (has_sectors(op)) {
+		sector = rq->__sector;
+		if (!bytes || sector == ~0ull)
+			return 0;
+		if (!issue)
+			count_all(list, sector, (bytes + 511) >> 9);
+		if (op != OP_WRITE && rq->bio && rq->bio->bi_next)
+			mark_ranges(rq->bio, list);
+		else
+			mark(list, sector, (bytes + 511) >> 9);
+		return 0;
+	}
+	if (op != OP_DRV_IN && op != OP_DRV_OUT)
+		doubt(list, TMK_BPF_UNKNOWN_OP, op, command, issue);
+	else if (!harmless(rq, kind, command))
+		doubt(list, TMK_BPF_PASSTHROUGH, op, command, issue);
+	return 0;
+}
+
+/* `bytes` of a completion; an issue looks for itself, late. */
 static __always_inline int look(struct request *rq, __u64 bytes, bool issue)
 {
-	__u32 op = rq->cmd_flags & 0xff, kind;
-	__u8 command[TMK_BPF_COMMAND] = {};
-	__u64 sector, list;
+	__u32 op = rq->cmd_flags & 0xff;
+	struct tmk_bpf_disk *place;
 	struct gendisk *disk;
+	__u64 list;
 
 	if (op == OP_READ || op == OP_FLUSH)
 		return 0;
@@ -407,44 +506,27 @@ static __always_inline int look(struct request *rq, __u64 bytes, bool issue)
 			look_at_admin(rq, issue);
 		return 0;
 	}
-	list = slots_of(disk, &kind);
-	if (!list)
+	place = find(disk);
+	if (!place)
 		return 0;
-
-	switch (op) {
-	case OP_DISCARD:
-	case OP_SECURE_ERASE:
-	case OP_WRITE:
-	case OP_WRITE_ZEROES:
-		sector = rq->__sector;
-		if (!bytes || sector == ~0ull)
-			return 0;
-		if (op != OP_WRITE && rq->bio && rq->bio->bi_next)
-			mark_ranges(rq->bio, list);
-		else
-			mark(list, sector, (bytes + 511) >> 9);
+	list = *(volatile __u64 *)&place->slots;
+	if (issue)
+		bytes = rq->__data_len;
+	if (op == OP_WRITE && mark_one(list, rq->__sector, bytes, issue))
 		return 0;
-	case OP_DRV_IN:
-	case OP_DRV_OUT:
-		if (!harmless(rq, kind, command))
-			doubt(list, TMK_BPF_PASSTHROUGH, op, command, issue);
-		return 0;
-	default:
-		doubt(list, TMK_BPF_UNKNOWN_OP, op, command, issue);
-		return 0;
-	}
+	return look_closely(rq, list, place->who, bytes, issue);
 }
 
 SEC("tp_btf/block_rq_issue")
 int BPF_PROG(issue, struct request *rq)
 {
-	return look(rq, rq->__data_len, true);
+	return look(rq, 0, true);
 }
 
 /* `error` is not looked at: a write that failed may have changed what it names (I1). The request still names what is left of
  * it, this part included: it advances behind the tracepoint. A part of 0 bytes completes nothing (R6). */
 SEC("tp_btf/block_rq_complete")
-int BPF_PROG(complete, struct request *rq, int error, unsigned int bytes)
+int BPF_PROG(complete, struct request *rq, int error, __u64 bytes)
 {
 	return look(rq, bytes, false);
 }
@@ -452,16 +534,16 @@ int BPF_PROG(complete, struct request *rq, int error, unsigned int bytes)
 SEC("tp_btf/block_bio_queue")
 int BPF_PROG(submit, struct bio *bio)
 {
-	__u32 op = bio->bi_opf & 0xff, size, kind;
-	__u64 list;
+	struct tmk_bpf_disk *place;
+	__u32 size;
 
-	if (op != OP_WRITE && op != OP_DISCARD && op != OP_SECURE_ERASE && op != OP_WRITE_ZEROES)
+	if (!has_sectors(bio->bi_opf & 0xff))
 		return 0;
-	list = slots_of(bio->bi_bdev->bd_disk, &kind);
-	if (!list)
+	place = find(bio->bi_bdev->bd_disk);
+	if (!place)
 		return 0;
 	size = BPF_CORE_READ(bio, bi_iter.bi_size);
 	if (size)
-		note_writer(list, BPF_CORE_READ(bio, bi_iter.bi_sector), (size + 511ull) >> 9);
+		note_writer(place->slots, BPF_CORE_READ(bio, bi_iter.bi_sector), (size + 511ull) >> 9);
 	return 0;
 }

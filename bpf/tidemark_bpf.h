@@ -4,12 +4,15 @@
  * TMK_BPF_ABI changes with every change of this file or of a map's definition; a loader that finds another number refuses.
  *
  *   config  array[1]        tmk_bpf_config                 mmap
- *   slots   array[64]       tmk_bpf_slot                   mmap   a protected disk or partition
- *   table   array[64]       tmk_bpf_disk                   mmap   a whole disk, and the slots that lie on it
- *   disks   hash            u32 dev -> u32 index in table         what a probe looks at first; most disks are not in it
+ *   slots   array[1]        tmk_bpf_slot[64]               mmap   a protected disk or partition
+ *   table   array[1]        tmk_bpf_disk[256]              mmap   a whole disk and its slots; what a probe looks at first
  *   now     array_of_maps   slot -> array of u64 words     mmap   bit n: block n was written since the last take (I2)
  *   taken   array_of_maps   the same                       mmap   bit n: block n is being shipped; no probe touches it
- *   seen    percpu array    slot -> tmk_bpf_seen                  counters and the last writer
+ *   seen    percpu array    slot -> tmk_bpf_seen                  the last writer, while somebody wants to know
+ *   writes  percpu array    slot -> u64                           requests that changed something and are complete, or parts
+ *
+ * `slots` and `table` are variables of the program, each a map with one value: a probe then adds to an address that is part of
+ * its code, where a lookup would cost three times as much.
  *
  * Who writes: probes only what is named so below, by atomics or per CPU. Everything else is written by the one loader that
  * holds the lock on the directory of the pins.
@@ -19,7 +22,7 @@
 
 #include <linux/types.h>
 
-#define TMK_BPF_ABI 2
+#define TMK_BPF_ABI 3
 #define TMK_BPF_SLOTS 64
 #define TMK_BPF_SLOTS_PER_DISK 8 /* bytes of tmk_bpf_disk.slots */
 #define TMK_BPF_COMM 16
@@ -79,16 +82,43 @@ struct tmk_bpf_slot {
 	__u8 pad2[16];
 };
 
+/*
+ * A hash table with open addressing, since most disks are not in it: a disk lies in one of TMK_BPF_PROBES places from that of
+ * its hash on, none of the places before it is free, and the first free one ends a search. Each word changes by one store.
+ */
 struct tmk_bpf_disk {
-	__u32 dev; /* 0: free */
-	__u32 kind;
-	__u64 slots; /* a byte each: slot + 1, or 0 */
+	__u64 who;   /* dev << 32 | enum tmk_bpf_kind; TMK_BPF_FREE_PLACE; or TMK_BPF_LEFT_PLACE: free, and the search goes on */
+	__u64 slots; /* a byte each, slot + 1, without gaps from the lowest on; then zeroes */
 };
+#define TMK_BPF_PLACES 256
+#define TMK_BPF_PROBES 8
+#define TMK_BPF_FREE_PLACE 0ull
+#define TMK_BPF_LEFT_PLACE ~0ull /* no disk has this number */
+
+/* The nth place where a disk may lie. */
+static inline __attribute__((always_inline)) __u32 tmk_bpf_place(__u32 dev, __u32 n)
+{
+	return ((dev * 0x9e3779b1u >> 24) + n) % TMK_BPF_PLACES;
+}
+
+/* Where it lies: for probes and the loader. NULL: not in the table. */
+static inline __attribute__((always_inline)) struct tmk_bpf_disk *tmk_bpf_find(struct tmk_bpf_disk *table, __u32 dev)
+{
+	for (__u32 n = 0; n < TMK_BPF_PROBES; n++) {
+		struct tmk_bpf_disk *place = &table[tmk_bpf_place(dev, n)];
+		__u64 who = *(volatile __u64 *)&place->who;
+
+		if (who == TMK_BPF_FREE_PLACE)
+			break;
+		if (who >> 32 == dev)
+			return place;
+	}
+	return (void *)0;
+}
 
 /* Per CPU. Informative only: a probe that interrupts another on its CPU may tear it. */
 struct tmk_bpf_seen {
-	__u64 writes;
-	__u64 when;   /* jiffies */
+	__u64 when;   /* jiffies; 0: nobody */
 	__u64 sector; /* absolute, on the whole disk */
 	__u64 sectors;
 	__u32 pid;
@@ -110,7 +140,7 @@ struct tmk_bpf_config {
 _Static_assert(sizeof(struct tmk_bpf_event) == 40, "layout");
 _Static_assert(sizeof(struct tmk_bpf_slot) == 640, "layout");
 _Static_assert(sizeof(struct tmk_bpf_disk) == 16, "layout");
-_Static_assert(sizeof(struct tmk_bpf_seen) == 56, "layout");
+_Static_assert(sizeof(struct tmk_bpf_seen) == 48, "layout");
 _Static_assert(sizeof(struct tmk_bpf_config) == 136, "layout");
 
 #endif

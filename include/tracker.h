@@ -80,7 +80,7 @@ struct tmk_tracker_status {
 	uint64_t now_blocks;
 	uint64_t taken_blocks;
 	uint64_t gap;	  /* gap count of this disk */
-	uint64_t writes;  /* as they were submitted */
+	uint64_t writes;  /* requests that wrote or discarded, when they completed */
 	char reason[192]; /* why it became doubtful last, or empty */
 };
 
@@ -130,7 +130,13 @@ int tmk_tracker_gap(struct tmk_tracker *t, const int *slots, size_t count, uint6
 int tmk_tracker_cookie(struct tmk_tracker *t, int slot, struct tmk_cookie *out, struct tmk_error *err);
 int tmk_tracker_set_cookie(struct tmk_tracker *t, int slot, const struct tmk_cookie *cookie, struct tmk_error *err);
 
-/* The last writer of the disk, as it submitted; -ENOENT if none since the tracker was attached. */
+/*
+ * Whether it is seen who writes. That costs every write to a tracked disk as much again as its marks, and others half of what
+ * they cost anyway, so it is off unless somebody wants to know. Calls are counted: one that turns it off for each that turned it
+ * on and did not fail. It ends with the handle, also when the process is killed.
+ */
+int tmk_tracker_watch(struct tmk_tracker *t, bool on, struct tmk_error *err);
+/* The last writer of the disk, as it submitted; -ENOENT if none was seen since watching began. */
 int tmk_tracker_writer(struct tmk_tracker *t, int slot, struct tmk_writer *out, struct tmk_error *err);
 int tmk_tracker_status(struct tmk_tracker *t, int slot, struct tmk_tracker_status *out, struct tmk_error *err);
 

@@ -9,6 +9,7 @@ WORK=
 LOOPS=()
 MOUNTS=()
 CHILDREN=()
+NODES=() # made with mknod
 
 skip() {
 	echo "skipped: $*"
@@ -32,6 +33,7 @@ cleanup() {
 	for i in "${LOOPS[@]}"; do
 		losetup -d "$i" 2>/dev/null || true
 	done
+	[ ${#NODES[@]} = 0 ] || rm -f "${NODES[@]}"
 	wait 2>/dev/null || true
 	[ -z "$WORK" ] || rm -rf --one-file-system "$WORK"
 }

@@ -5,7 +5,7 @@
 set -euo pipefail
 # shellcheck source=tests/tracker-lib.bash
 . "$(dirname "$0")/tracker-lib.bash"
-tracker_setup dd
+tracker_setup dd sfdisk
 
 SIZE=$((64 << 20))
 BLOCKS=$((SIZE / 4096))
@@ -69,6 +69,41 @@ tell take 0 >/dev/null
 tell release 0 0 $SIZE
 tell set-cookie 0 4711
 refused 16 "another process" poll
+# Who writes is seen only while somebody watches, and told only of what was seen for him.
+writer() {
+	echo "writer 0" >&"${TOOL[1]}"
+	read -r WRITER <&"${TOOL[0]}"
+	[[ $WRITER == error* ]] || read -r _ <&"${TOOL[0]}"
+}
+nobody() {
+	write "$1" 1
+	writer
+	[[ $WRITER == "error 2 nobody was seen to write" ]] || fail "the last writer is $WRITER, and nobody watched"
+}
+seen() {
+	write "$1" 1
+	writer
+	[[ $WRITER == *" comm dd offset $(($1 * 4096)) length 4096" ]] || fail "the last writer is $WRITER, not dd at block $1"
+}
+# One processor, or it is not told which of two wrote last within a timer tick.
+taskset -p -c 0 $$ >/dev/null || true
+nobody 5
+tell watch on
+seen 6
+tell watch on
+tell watch off
+seen 7
+tell watch off
+write 8 1
+writer
+[[ $WRITER == *" offset 28672 length 4096" ]] || fail "the last writer is $WRITER: somebody still watches"
+tell watch on
+writer
+[[ $WRITER == error* ]] || fail "the last writer is $WRITER, seen for an earlier watcher"
+seen 9
+taskset -p -c "$(cat /sys/devices/system/cpu/online)" $$ >/dev/null || true
+tell take 0 >/dev/null
+tell release 0 0 $SIZE
 write 10 1
 tell take 0 >/dev/null
 write 20 2
@@ -81,9 +116,41 @@ expect "taken before the kill" "40960 4096" track extents 0 taken
 expect "written around the kill" $'81920 8192\n122880 12288' track extents 0 now
 expect "cookie" "number 4711 epoch e5 hash 4a generation 7" track cookie 0
 [[ $(track take 0) == *" blocks 6 bytes 24576" ]] || fail "a take does not unite what was taken and what was written"
-# one of the three: which of two CPUs wrote last within a timer tick is not told
-[[ $(track writer 0) =~ " comm dd offset "(122880|126976|131072)" length 4096"$ ]] || fail "the last writer is $(track writer 0)"
-[[ $(track status 0) == *" writes 6 reason " ]] || fail "status: $(track status 0)"
+# The watcher was killed, and with it its program: what was written since has no writer (40960: before).
+[[ $(track writer 0) =~ " comm dd offset "(36864|40960|81920|86016)" length 4096"$ ]] || fail "the last writer is $(track writer 0)"
+[[ $(track status 0) == *" writes 11 reason " ]] || fail "status: $(track status 0)"
+
+# ---- which blocks: within a word of the map and across words, whole blocks and parts of them ----
+# blocks OFFSET LENGTH EXTENTS...: one write of bytes.
+blocks() {
+	local offset=$1 length=$2
+	shift 2
+	clear_marks 0 $SIZE
+	dd if=/dev/urandom of="$LOOP" bs="$length" seek="$offset" count=1 oflag=direct,seek_bytes conv=notrunc status=none
+	expect "a write of $length bytes at $offset" "$*" track extents 0 now
+}
+SAVED=$(track extents 0 taken)
+for word in 0 1 200; do
+	at=$((word * 64 * 4096))
+	blocks $at 4096 "$at 4096"
+	blocks $((at + 63 * 4096)) 4096 "$((at + 63 * 4096)) 4096"
+	blocks $((at + 63 * 4096)) 8192 "$((at + 63 * 4096)) 8192"
+	blocks $at $((64 * 4096)) "$at $((64 * 4096))"
+	blocks $((at + 4096)) $((64 * 4096)) "$((at + 4096)) $((64 * 4096))"
+	blocks $((at + 4096)) $((62 * 4096)) "$((at + 4096)) $((62 * 4096))"
+	blocks $((at + 512)) 512 "$at 4096"
+	blocks $((at + 3584)) 1024 "$at 8192"
+	blocks $((at + 3584)) 4096 "$at 8192"
+	blocks $((at + 63 * 4096 + 3584)) 1024 "$((at + 63 * 4096)) 8192"
+	blocks $at $((200 * 4096)) "$at $((200 * 4096))"
+done
+blocks $((SIZE - 4096)) 4096 "$((SIZE - 4096)) 4096"
+blocks $((SIZE - 512)) 512 "$((SIZE - 4096)) 4096"
+blocks 0 512 "0 4096"
+clear_marks 0 $SIZE
+for block in 10 20 21 30 31 32; do track mark 0 $((block * 4096)) 4096; done
+track take 0 >/dev/null
+expect "as before" "$SAVED" track extents 0 taken
 
 # ---- release and mark go by whole blocks ----
 track release 0 40961 4095
@@ -163,6 +230,14 @@ clear_marks 0 $SIZE
 write 7 1
 expect "two slots on one disk" "28672 4096" track extents 0 now
 expect "two slots on one disk" "28672 4096" track extents 1 now
+# Each marks its own, and the one that is left goes on.
+clear_marks 0 $SIZE
+clear_marks 1 $SIZE
+write 63 2
+expect "two slots, two words" "258048 8192" track extents 0 now
+expect "two slots, two words" "258048 8192" track extents 1 now
+clear_marks 1 $SIZE
+write 7 1
 track detach 0
 refused 2 "no disk is tracked" count 0 now
 write 9 1
@@ -172,6 +247,101 @@ refused 28 "whole disk instead" attach part8 "$LOOP"
 for i in 0 1 2 3 4 5 6 7; do track detach $i; done
 track remove
 [ ! -e "$PINS" ] || fail "$PINS is still there"
+
+# ---- one request over the old end, and within the last word of the map; a partition alone ----
+size=$((266 * 4096))
+new_loop "$WORK/grows" $size
+attach grows "$LOOP"
+clear_marks "$SLOT" $size
+truncate -s $((2 << 20)) "$WORK/grows"
+losetup -c "$LOOP"
+track poll # the size is known now: what follows is the write's own
+clear_marks "$SLOT" $size
+before=$(gap "$SLOT")
+dd if=/dev/urandom of="$LOOP" bs=8192 seek=$((265 * 4096)) count=1 oflag=direct,seek_bytes conv=notrunc status=none
+expect "over the end" "$((265 * 4096)) 4096" track extents "$SLOT" now
+[ "$(gap "$SLOT")" -gt "$before" ] || fail "a write over the end did not count as a gap"
+track detach "$SLOT"
+
+new_loop "$WORK/parted" 64M -P
+sfdisk -q --no-tell-kernel "$LOOP" >/dev/null <<'TABLE'
+label: gpt
+start=2048, size=16400
+TABLE
+partx -u "$LOOP"
+[ -b "${LOOP}p1" ] || skip "the kernel does not show partitions of loop devices"
+attach part "${LOOP}p1"
+size=$((16400 * 512))
+# sectors FIRST COUNT EXTENTS...: a write of sectors of the whole disk.
+sectors() {
+	local first=$1 count=$2
+	shift 2
+	clear_marks "$SLOT" $size
+	dd if=/dev/urandom of="$LOOP" bs=$((count * 512)) seek=$((first * 512)) count=1 oflag=direct,seek_bytes conv=notrunc status=none
+	expect "sectors $first+$count" "$*" track extents "$SLOT" now
+}
+before=$(gap "$SLOT")
+sectors 1024 512
+sectors 2040 8
+sectors 2040 16 "0 4096"
+sectors 2048 8 "0 4096"
+sectors 2047 2 "0 4096"
+sectors 18440 8 "$((2049 * 4096)) 4096"
+sectors 18440 16 "$((2049 * 4096)) 4096"
+sectors 18447 2 "$((2049 * 4096)) 4096"
+sectors 18448 8
+sectors 1000 20000 "0 $size"
+[ "$(gap "$SLOT")" = "$before" ] || fail "the gap count of a partition moved"
+track detach "$SLOT"
+
+# ---- disks whose numbers lead to one place of the table ----
+# place MINOR: as tmk_bpf_place() for loop devices.
+place() {
+	echo $(((((7 << 20 | $1) * 0x9e3779b1) & 0xffffffff) >> 24))
+}
+declare -A found=()
+numbers=()
+for ((minor = 16; ${#numbers[@]} == 0 && minor < 1000; minor++)); do
+	[ -e "/sys/block/loop$minor/loop" ] && continue
+	found[$(place $minor)]+=" $minor"
+	read -ra numbers <<<"${found[$(place $minor)]}"
+	[ ${#numbers[@]} = 3 ] || numbers=()
+done
+[ ${#numbers[@]} = 3 ] || fail "no three numbers for one place"
+disks=()
+for minor in "${numbers[@]}"; do
+	truncate -s 1M "$WORK/loop$minor"
+	[ -b "/dev/loop$minor" ] || { mknod "/dev/loop$minor" b 7 "$minor" && NODES+=("/dev/loop$minor"); }
+	losetup "/dev/loop$minor" "$WORK/loop$minor"
+	LOOPS+=("/dev/loop$minor")
+	[ "$(cat "/sys/block/loop$minor/dev")" = "7:$minor" ] || fail "loop$minor has another number"
+	disks+=("/dev/loop$minor")
+done
+tracked() { # DISK SLOT BLOCK: a write to it is marked
+	dd if=/dev/urandom of="$1" bs=4096 seek="$3" count=1 oflag=direct conv=notrunc status=none
+	expect "${numbers[*]}: $1" "$(($3 * 4096)) 4096" track extents "$2" now
+	clear_marks "$2" $((1 << 20))
+}
+slots=()
+for i in 0 1 2; do
+	attach "colliding$i" "${disks[i]}"
+	slots+=("$SLOT")
+	clear_marks "$SLOT" $((1 << 20))
+done
+for i in 0 1 2; do tracked "${disks[i]}" "${slots[i]}" $((3 + i)); done
+track detach "${slots[0]}"
+tracked "${disks[1]}" "${slots[1]}" 7
+tracked "${disks[2]}" "${slots[2]}" 8
+track detach "${slots[1]}"
+tracked "${disks[2]}" "${slots[2]}" 9
+attach "colliding1" "${disks[1]}"
+clear_marks "$SLOT" $((1 << 20))
+tracked "${disks[1]}" "$SLOT" 10
+tracked "${disks[2]}" "${slots[2]}" 11
+track detach "$SLOT"
+track detach "${slots[2]}"
+track remove
+new_loop "$WORK/another" $SIZE
 
 # ---- a load that was killed half way, a layout of another version ----
 attach disk "$LOOP"
@@ -199,6 +369,8 @@ if command -v bpftool >/dev/null; then
 	set_config 17 1
 	doubtful "did not show every request"
 	set_config 0 0x63
+	refused 71 "another version of Tidemark" poll
+	rm "$PINS/writes" # and that has other maps
 	refused 71 "another version of Tidemark" poll
 fi
 rm -r "$PINS"

@@ -12,6 +12,7 @@
  *   release S OFFSET LENGTH        mark S OFFSET LENGTH             doubt S REASON
  *   gap S...                       cookie S                         set-cookie S NUMBER
  *   save-cookie S FILE             load-cookie S FILE               as it is
+ *   watch on|off                   for as long as this process lives
  *   writer S                       status S
  *   ship S DEV COPY                a round: take, copy what is marked from the disk to the file, release
  *   ship-until S DEV COPY FLAG [poll]   rounds until FLAG exists, then one more; with poll, polls before each
@@ -332,6 +333,12 @@ static int do_load_cookie(struct tool *tool, int count, char **args)
 	return rc ? rc : tmk_tracker_set_cookie(tool->tracker, slot, &cookie, &tool->err);
 }
 
+static int do_watch(struct tool *tool, int count, char **args)
+{
+	(void)count;
+	return tmk_tracker_watch(tool->tracker, !strcmp(args[0], "on"), &tool->err);
+}
+
 static int do_writer(struct tool *tool, int count, char **args)
 {
 	struct tmk_writer writer;
@@ -568,6 +575,7 @@ static const struct command {
 	{"doubt", do_doubt, 2, 2},
 	{"cookie", do_cookie, 1, 1},
 	{"set-cookie", do_set_cookie, 2, 2},
+	{"watch", do_watch, 1, 1},
 	{"writer", do_writer, 1, 1},
 	{"status", do_status, 1, 1},
 	{"ship", do_ship, 3, 3},

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What the tracker costs in instructions, for scripts/bench tracker: run by scripts/vm --icount, whose clock counts them. Writes and
 # reads of 4 KiB on null_blk, which does nothing with them: without the tracker, on a disk that is not protected while another one
-# is, and on a protected one; with all programs that the tracker attaches, without that which only names writers, and with each
-# alone. Three lines for each: cost WHAT PROGRAMS DISK OPERATION NUMBER
+# is, and on a protected one; with all programs that the tracker attaches, with each alone, and "watched": with all and that which
+# names writers, as while a point is wished for. Three lines for each: cost WHAT PROGRAMS DISK OPERATION NUMBER
 # shellcheck source=tests/vm/lib.bash
 . "$(dirname "$0")/lib.bash"
 COUNT=${COUNT:-20000}
@@ -40,7 +40,7 @@ clear_marks() {
 	track take "$SLOT" >/dev/null
 	track release "$SLOT" 0 $((1 << 30))
 }
-# All programs again, and marks for what they may have missed. It would not look for `submit` alone.
+# All programs again, and marks for what they may have missed.
 whole() {
 	rm -f "$PINS"/link_*
 	track poll
@@ -56,6 +56,19 @@ attach() { # NAME: sets SLOT
 	local said
 	said=$(track attach "$1" "/dev/$1") || fail "cannot attach $1"
 	SLOT=$(cut -d ' ' -f 2 <<<"$said")
+}
+# watched COMMAND...: while it is seen who writes.
+watched() {
+	local said rc=0
+	coproc WATCH { exec "$BUILD/tests/track" "$PINS"; }
+	local pid=$WATCH_PID
+	echo "watch on" >&"${WATCH[1]}"
+	read -r said <&"${WATCH[0]}"
+	[ "$said" = ok ] || fail "watch: $said"
+	"$@" || rc=$?
+	kill "$pid"
+	wait "$pid" || true
+	return $rc
 }
 # marks NAME PROGRAM...: writes that find the map empty, with these programs alone.
 marks() {
@@ -85,9 +98,14 @@ for program in "${PROGRAMS[@]}"; do
 	only "$program"
 	everything unprotected "$program"
 done
+whole
+for _ in 1 2 3; do watched cost unprotected watched mq write; done
 attach mq
 marks all "${PROGRAMS[@]}"
-marks issue+complete issue complete
+for _ in 1 2 3; do
+	clear_marks
+	watched cost protected watched mq write
+done
 for program in "${PROGRAMS[@]}"; do marks "$program" "$program"; done
 whole
 clear_marks
