@@ -12,5 +12,7 @@ void tmk_marks_close(struct tmk_marks *m); /* tracking goes on */
 /* Takes the lock, returns the tracker; give it back with unlock. */
 struct tmk_tracker *tmk_marks_lock(struct tmk_marks *m);
 void tmk_marks_unlock(struct tmk_marks *m);
+/* tmk_tracker_watch(), for who does not use the tracker otherwise. */
+int tmk_marks_watch(struct tmk_marks *m, bool on, struct tmk_error *err);
 
 #endif

@@ -23,6 +23,7 @@ struct tmk_point_maker {
 	struct tmk_mark mark;
 	struct tmk_attempt *attempt;
 	unsigned rounds, attempts;
+	bool watching; /* who writes */
 	uint64_t asked_ms;
 	char scripts[320], owed[320];
 };
@@ -73,11 +74,25 @@ static void end_attempt(struct tmk_point_maker *p)
 	run_post(p);
 }
 
+/* Whom to name if there is no point. Without that there can be one all the same. */
+static void watch(struct tmk_point_maker *p, bool on)
+{
+	struct tmk_error err;
+
+	if (p->watching == on)
+		return;
+	if (tmk_marks_watch(p->parts.source->marks, on, &err))
+		tmk_log_warning("%s: %s; who writes while a point is made is not named", p->parts.source->spec.name, err.text);
+	else
+		p->watching = on;
+}
+
 void tmk_point_free(struct tmk_point_maker *p)
 {
 	if (!p)
 		return;
 	end_attempt(p);
+	watch(p, false);
 	free(p);
 }
 
@@ -93,11 +108,13 @@ void tmk_point_ask(struct tmk_point_maker *p, const struct tmk_wish *wish)
 	p->rounds = p->attempts = 0;
 	p->asked_ms = tmk_now_ms();
 	p->stage = TMK_POINT_ASKED;
+	watch(p, true);
 }
 
 static void end(struct tmk_point_maker *p, int rc, const char *why)
 {
 	end_attempt(p);
+	watch(p, false);
 	p->now.rc = rc == -EAGAIN ? -EBUSY : rc; /* -EAGAIN means "not yet" to who asked */
 	snprintf(p->now.why, sizeof(p->now.why), "%s", why);
 	p->stage = TMK_POINT_NONE;

@@ -4,6 +4,7 @@
 # for ever. In every point the first is the second's number or one more. A filesystem that is only half protected is refused.
 # shellcheck source=tests/e2e-lib.bash
 . "$(dirname "$0")/e2e-lib.bash"
+PATH=$PATH:/usr/sbin
 e2e_setup
 e2e_disk ONE 64M
 e2e_disk TWO 64M
@@ -39,6 +40,31 @@ e2e_umount "$W/two"
 e2e_mark pair rest
 e2e_same pair "$ONE_FILE" 0
 e2e_same pair "$TWO_FILE" 1
+
+say "who writes is named when there is no point, and seen only while one is wished for"
+watched() { # by the kernel's list of links: the program that sees writers is attached
+	local program links
+	program=$(bpftool -j prog show pinned "$PINS/submit" | jq .id) || fail "there is no program that sees writers"
+	links=$(bpftool -j link show) || fail "the links cannot be listed"
+	[ "$(jq "[.[] | select(.prog_id == $program)] | length" <<<"$links")" = 1 ]
+}
+! watched || fail "it is seen who writes before a point is wished for"
+writers=()
+for i in 1 2 3 4; do
+	e2e_background "$BUILD/tests/writer" "$ONE" --offset "$((i * 8))M" --length 4M --block 65536 --seconds 6000 --mode direct --seed "$i"
+	writers+=("$E2E_LAST")
+done
+# Nothing is frozen here, so that there is a point if none of them runs for a moment.
+refused() { ! source_ mark pair --wait --app >"$W/said" 2>&1; }
+e2e_until 100 refused || fail "there was a point each time, of a disk that was written all the time"
+said=$(cat "$W/said")
+[[ $said =~ 'its last writer was writer (pid '([0-9]+) && " ${writers[*]} " == *" ${BASH_REMATCH[1]} "* ]] ||
+	fail "none of the writers ${writers[*]} is named: $said"
+! watched || fail "it is seen who writes after the point was given up"
+kill "${writers[@]}"
+wait "${writers[@]}" || true
+e2e_mark pair quiet --app
+e2e_until 30 eval '! watched' || fail "it is seen who writes after the point was made"
 
 say "half of a btrfs is refused (R19)"
 e2e_disk THREE 160M
