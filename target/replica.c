@@ -160,9 +160,9 @@ int tmk_replica_fd(const struct tmk_replica *r, uint16_t disk)
 
 int tmk_replica_read(const struct tmk_replica *r, uint16_t disk, void *data, size_t size, uint64_t offset, struct tmk_error *err)
 {
-	int ret = disk < r->disk_count ? r->io->read(r->io, r->disks[disk].fd, data, size, offset) : -EINVAL;
-
-	return ret ? tmk_error_sys(err, ret, "cannot read disk-%u.raw at byte %" PRIu64, disk, offset) : 0;
+	if (disk >= r->disk_count)
+		return tmk_error_set(err, -EINVAL, "there is no disk-%u.raw", disk);
+	return tmk_replica_disk_read(&r->disks[disk], r->io, data, size, offset, err);
 }
 
 void tmk_replica_uncache(const struct tmk_replica *r, uint16_t disk, uint64_t offset, uint64_t length)
@@ -380,10 +380,7 @@ static int begin(struct tmk_replica *r, const uint8_t protection[TMK_UUID_SIZE],
 	ret = r->io->flush_dir(r->io, r->dir);
 	if (ret)
 		return tmk_error_sys(err, ret, "cannot make the replica's directory durable");
-	ret = publish(r, &first, err);
-	for (unsigned int i = 0; !ret && i < r->disk_count; i++) /* what they hold already is going to be compared */
-		tmk_replica_disk_uncache(&r->disks[i], 0, 0);
-	return ret;
+	return publish(r, &first, err);
 }
 
 static int same_replica(const struct tmk_sidecar *now, const uint8_t protection[TMK_UUID_SIZE],

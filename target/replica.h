@@ -33,9 +33,11 @@ void tmk_replica_unlock(struct tmk_replica *r);
 void tmk_replica_close(struct tmk_replica *r);
 const struct tmk_sidecar *tmk_replica_sidecar(const struct tmk_replica *r);
 int tmk_replica_fd(const struct tmk_replica *r, uint16_t disk); /* to read from */
-/* A range of a disk as it is now. An error harms nothing but what was to be read. */
-void tmk_replica_uncache(const struct tmk_replica *r, uint16_t disk, uint64_t offset, uint64_t length); /* replica_disk.h */
+/* A range as the disk has it now, not the page cache, if uncache was called for it; quicker into memory that is aligned. An error
+ * harms nothing but what was to be read. */
+#define TMK_REPLICA_ALIGN 4096
 int tmk_replica_read(const struct tmk_replica *r, uint16_t disk, void *data, size_t size, uint64_t offset, struct tmk_error *err);
+void tmk_replica_uncache(const struct tmk_replica *r, uint16_t disk, uint64_t offset, uint64_t length);
 /* Applies every record of an opened and checked chunk: redo, idempotent. MARK, HASH: nothing. An error of this or of commit
  * leaves the replica fit only to be closed: opened again, it is what the sidecar says plus redo (a failed flush is never tried
  * again, R13).

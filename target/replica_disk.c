@@ -37,6 +37,8 @@ static int open_it(struct tmk_replica_disk *d, const struct tmk_io *io, int dir,
 		return tmk_error_sys(err, d->fd, "cannot open %s", name);
 	d->carrier = d->block ? dir : d->fd;
 	posix_fadvise(d->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* who reads it reads much: comparisons, exports */
+	if (flags & O_RDWR)
+		d->direct = io->open(io, dir, name, O_RDONLY | O_DIRECT, 0);
 	return 0;
 }
 
@@ -47,7 +49,7 @@ int tmk_replica_disk_open(struct tmk_replica_disk *d, const struct tmk_io *io, i
 	int64_t is;
 	int ret;
 
-	*d = (struct tmk_replica_disk){.index = index, .fd = -1, .size = size};
+	*d = (struct tmk_replica_disk){.index = index, .fd = -1, .direct = -1, .size = size};
 	ret = look(d, dir, name, err);
 	if (ret == -ENOENT)
 		return tmk_error_set(
@@ -109,7 +111,7 @@ int tmk_replica_disk_make(struct tmk_replica_disk *d, const struct tmk_io *io, i
 	int64_t is;
 	int ret;
 
-	*d = (struct tmk_replica_disk){.index = index, .fd = -1, .size = size};
+	*d = (struct tmk_replica_disk){.index = index, .fd = -1, .direct = -1, .size = size};
 	ret = look(d, dir, name, err);
 	if (!ret)
 		ret = open_it(d, io, dir, name, O_RDWR, err);
@@ -128,7 +130,9 @@ void tmk_replica_disk_close(struct tmk_replica_disk *d, const struct tmk_io *io)
 {
 	if (d->fd >= 0)
 		io->close(io, d->fd);
-	d->fd = -1;
+	if (d->direct >= 0)
+		io->close(io, d->direct);
+	d->fd = d->direct = -1;
 }
 
 /* ---- the number ---- */
@@ -170,7 +174,28 @@ int tmk_replica_disk_sync(const struct tmk_replica_disk *d, const struct tmk_io 
 
 void tmk_replica_disk_uncache(const struct tmk_replica_disk *d, uint64_t offset, uint64_t length)
 {
-	posix_fadvise(d->fd, (off_t)offset, (off_t)length, POSIX_FADV_DONTNEED);
+	if (d->direct < 0)
+		posix_fadvise(d->fd, (off_t)offset, (off_t)length, POSIX_FADV_DONTNEED);
+}
+
+/* A range may be cut finer than the disk's blocks are: EINVAL. */
+static int read_direct(const struct tmk_replica_disk *d, const struct tmk_io *io, void *data, size_t size, uint64_t offset)
+{
+	int ret = d->direct < 0 ? -EINVAL : io->read(io, d->direct, data, size, offset);
+
+	if (ret == -EINVAL && d->direct >= 0)
+		posix_fadvise(d->fd, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED);
+	return ret;
+}
+
+int tmk_replica_disk_read(const struct tmk_replica_disk *d, const struct tmk_io *io, void *data, size_t size, uint64_t offset,
+			  struct tmk_error *err)
+{
+	int ret = read_direct(d, io, data, size, offset);
+
+	if (ret == -EINVAL)
+		ret = io->read(io, d->fd, data, size, offset);
+	return ret ? tmk_error_sys(err, ret, "cannot read disk-%u.raw at byte %" PRIu64, d->index, offset) : 0;
 }
 
 /* ---- contents ---- */

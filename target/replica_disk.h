@@ -11,6 +11,7 @@
 struct tmk_replica_disk {
 	unsigned int index;
 	int fd;	     /* -1: closed */
+	int direct;  /* the same, to be read around the page cache; -1: its filesystem cannot, or it is no writer's */
 	int carrier; /* descriptor of what bears the number: fd or dir */
 	uint64_t size;
 	bool block;
@@ -32,9 +33,12 @@ int tmk_replica_disk_set_number(const struct tmk_replica_disk *d, uint64_t numbe
 /* Contents and number are durable then. */
 int tmk_replica_disk_sync(const struct tmk_replica_disk *d, const struct tmk_io *io, struct tmk_error *err);
 
-/* What is read of a range from now on comes from the disk, but for what waits to be written: a page cache does not know of rot,
- * and may call clean what a failed flush has not written (R13). length 0: up to the end. */
+/* Before a range is read, perhaps in several parts: what comes is what the disk has, but for what waits to be written. A page
+ * cache does not know of rot, and may call clean what a failed flush has not written (R13). */
 void tmk_replica_disk_uncache(const struct tmk_replica_disk *d, uint64_t offset, uint64_t length);
+/* Around the page cache where that can be; for that `data` has to be aligned to TMK_REPLICA_ALIGN. */
+int tmk_replica_disk_read(const struct tmk_replica_disk *d, const struct tmk_io *io, void *data, size_t size, uint64_t offset,
+			  struct tmk_error *err);
 
 int tmk_replica_disk_write(const struct tmk_replica_disk *d, const struct tmk_io *io, const void *data, size_t size,
 			   uint64_t offset, struct tmk_error *err);

@@ -5,9 +5,10 @@
 # shellcheck source=tests/target-lib.bash
 . "$(dirname "$0")/target-lib.bash"
 target_setup "journal-limit = 16M" "journal-spare = 1M"
-# Replicas lie on a disk of their own, so that what a page cache has can differ from what the disk has.
+# Replicas lie on a disk of their own, so that what a page cache has can differ from what the disk has; one with large sectors, which
+# not every range can be read from around the page cache.
 truncate -s 128M "$W/fs.img"
-LOOP=$(losetup -f --show "$W/fs.img") || skip "no loop devices"
+LOOP=$(losetup -f --show -b 4096 "$W/fs.img") || skip "no loop devices"
 LOOPS+=("$LOOP")
 mkfs.ext4 -q -b 4096 "$LOOP"
 mount "$LOOP" "$W/t/protections"
