@@ -5,10 +5,6 @@
 #include "reader.h"
 #include "util.h"
 
-/* A write that was in flight at the first look has completed by now, or its disk is as good as dead; its completion has marked
- * it. */
-#define SECOND_LOOK_MS 10000
-
 bool tmk_suspects_add(struct tmk_suspects *s, const struct tmk_compared_extent *e)
 {
 	uint64_t parts = (e->length + TMK_READ_MAX - 1) / TMK_READ_MAX, at = e->offset, end = e->offset + e->length;
@@ -26,7 +22,7 @@ bool tmk_suspects_add(struct tmk_suspects *s, const struct tmk_compared_extent *
 
 bool tmk_suspect_ripe(const struct tmk_suspect *s)
 {
-	return tmk_now_ms() - s->since >= SECOND_LOOK_MS;
+	return tmk_now_ms() - s->since >= TMK_SECOND_LOOK_MS;
 }
 
 bool tmk_suspects_ripe(const struct tmk_suspects *s)

@@ -10,6 +10,9 @@
 #include "wire.h"
 
 #define TMK_SUSPECTS_MAX 256
+/* A write that was in flight at the first look has completed by the second, and has marked what it wrote: the kernel gives a
+ * request 30 s before it aborts it. */
+#define TMK_SECOND_LOOK_MS 35000
 
 struct tmk_suspect {
 	uint16_t disk;

@@ -7,8 +7,8 @@
  * A pass goes in batches, each in the place of a round: from rest, and no take before it ended. Blocks that are marked when their
  * turn comes are left out, they are sent anyway; so are those that are marked when the result comes. A write whose marks were
  * taken, shipped and acked while it was still in flight could pass for a difference: therefore what differs is looked at once
- * more SECOND_LOOK_MS later, and is a difference if it still differs and was neither marked nor taken since. Then it is marked,
- * and the next round sends it.
+ * more TMK_SECOND_LOOK_MS later, and is a difference if it still differs and was neither marked nor taken since. Then it is
+ * marked, and the next round sends it.
  *
  * How far a pass is lies in run-dir/NAME.verify: another shipper goes on there, or at what was to be looked at once more. Owned
  * by the protection's thread.

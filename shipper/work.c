@@ -360,14 +360,13 @@ static int work_on(struct tmk_protection *p, struct tmk_error *err)
 		rc = finish_round(p, err);
 	if (rc)
 		return rc;
-	if (!resting(w))
-		rc = tmk_verify_taken(w->verify, err);
-	if (rc)
-		return rc;
 	if (w->round_read && resting(w))
 		w->first_copy = false;
 	wish_now(p);
 	tmk_point_step(w->point, resting(w));
+	rc = tmk_verify_taken(w->verify, err); /* by a round, or by a point */
+	if (rc)
+		return rc;
 	if (resting(w) && !w->rested)
 		w->dirty_at = 0;
 	w->rested = resting(w);

@@ -160,7 +160,7 @@ damage "$BUSY" 5555555
 e2e_shipper_start
 say "$(e2e_status busy '.verify | tostring')"
 rolled() { e2e_is busy '.verify.last.asked == false and .verify.last.different_bytes > 0' true; }
-e2e_until 90 rolled || fail "not found: $(e2e_status busy .verify)"
+e2e_until 120 rolled || fail "not found: $(e2e_status busy .verify)"
 e2e_mark busy seven
 e2e_same busy "$BUSY_FILE"
 

@@ -261,7 +261,7 @@ START_TEST(aborted)
 	ck_assert_uint_eq(forgets, 4);
 	batch();
 	ck_assert_uint_eq(pass()->skipped, 10 * BLOCK + TMK_PIECE);
-	clock_ms += 10000;
+	clock_ms += TMK_SECOND_LOOK_MS;
 	memset(hashed, 0, sizeof(hashed));
 	batch();
 	check_hashed(0, 40 * TMK_PIECE, TMK_PIECE, 1);
@@ -273,7 +273,7 @@ END_TEST
 START_TEST(aborted_at_the_second_look)
 {
 	first_look(TMK_DIFFERS);
-	clock_ms += 10000;
+	clock_ms += TMK_SECOND_LOOK_MS;
 	read_batch();
 	tmk_verify_abort(verify);
 	ck_assert(!pass()->last.known);
@@ -396,7 +396,7 @@ START_TEST(suspects_outlive_the_shipper)
 	batch();
 	check_hashed(2, 3 * TMK_PIECE, TMK_PIECE, 1);
 	check_hashed(0, 0, 100 * MIB, 0);
-	clock_ms += 10000;
+	clock_ms += TMK_SECOND_LOOK_MS;
 	batch();
 	ck_assert_uint_eq(pass()->last.different, TMK_PIECE);
 	ck_assert_uint_eq(tmk_verify_state(verify)->passes, 1);

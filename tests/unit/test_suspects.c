@@ -58,13 +58,13 @@ START_TEST(all_of_it_or_nothing)
 }
 END_TEST
 
-START_TEST(ripe_in_ten_seconds)
+START_TEST(ripe_in_their_time)
 {
 	ck_assert(!tmk_suspects_ripe(&s));
 	ck_assert(add(0, 0, 4096));
 	clock_ms += 4000;
 	ck_assert(add(0, 8192, 4096));
-	clock_ms += 5999;
+	clock_ms += TMK_SECOND_LOOK_MS - 4001;
 	ck_assert(!tmk_suspects_ripe(&s));
 	clock_ms++;
 	ck_assert(tmk_suspects_ripe(&s));
@@ -80,7 +80,7 @@ START_TEST(put_off)
 	ck_assert(add(1, 4096, 4096));
 	for (size_t i = 0; i < s.count; i++)
 		s.list[i].looking = true;
-	clock_ms += 10000;
+	clock_ms += TMK_SECOND_LOOK_MS;
 	later(0, 4096 + 512, 4096);
 	for (size_t i = 0; i < s.count; i++) {
 		bool hit = i == 1 || i == 2;
@@ -88,7 +88,7 @@ START_TEST(put_off)
 		ck_assert_msg(s.list[i].looking == !hit, "%zu", i);
 		ck_assert_msg(tmk_suspect_ripe(&s.list[i]) == !hit, "%zu", i);
 	}
-	clock_ms += 10000;
+	clock_ms += TMK_SECOND_LOOK_MS;
 	ck_assert(tmk_suspect_ripe(&s.list[1]));
 }
 END_TEST
@@ -119,7 +119,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, cut_into_reads);
 	tcase_add_test(t, all_of_it_or_nothing);
-	tcase_add_test(t, ripe_in_ten_seconds);
+	tcase_add_test(t, ripe_in_their_time);
 	tcase_add_test(t, put_off);
 	tcase_add_test(t, looked_at);
 	suite_add_tcase(suite, t);

@@ -154,7 +154,7 @@ START_TEST(a_difference)
 	first_look(TMK_DIFFERS);
 	ck_assert(pass()->asked && pass()->done == total());
 	ck_assert(!tmk_verify_due(verify));
-	clock_ms += 9999;
+	clock_ms += TMK_SECOND_LOOK_MS - 1;
 	ck_assert(!tmk_verify_due(verify));
 	clock_ms++;
 	batch();
@@ -176,7 +176,7 @@ END_TEST
 START_TEST(equal_at_the_second_look)
 {
 	first_look(TMK_DIFFERS);
-	clock_ms += 10000;
+	clock_ms += TMK_SECOND_LOOK_MS;
 	verdicts[0][9] = 0;
 	batch();
 	ck_assert_uint_eq(pass()->last.different + pass()->last.skipped, 0);
@@ -196,7 +196,7 @@ START_TEST(written_meanwhile)
 		tmk_verify_ask(verify, 0);
 	} else {
 		first_look(TMK_DIFFERS);
-		clock_ms += 10000;
+		clock_ms += TMK_SECOND_LOOK_MS;
 	}
 	read_batch();
 	set_marks(which, 0, at, BLOCK, true);
@@ -219,7 +219,7 @@ START_TEST(taken_between_the_looks)
 	set_marks(TMK_TAKEN, 0, 10 * TMK_PIECE - BLOCK, BLOCK, true);
 	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
 	set_marks(TMK_TAKEN, 0, 10 * TMK_PIECE - BLOCK, BLOCK, false);
-	clock_ms += 10000;
+	clock_ms += TMK_SECOND_LOOK_MS;
 	ck_assert(!tmk_verify_due(verify) && !pass()->asked);
 	ck_assert(pass()->last.known);
 	ck_assert_uint_eq(pass()->last.different, 0);
@@ -241,7 +241,7 @@ START_TEST(taken_beside_suspects)
 	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
 	ck_assert_uint_eq(pass()->skipped, TMK_PIECE);
 	memset(maps, 0, sizeof(maps));
-	clock_ms += 10000;
+	clock_ms += TMK_SECOND_LOOK_MS;
 	read_batch();
 	set_marks(TMK_TAKEN, 0, 9 * TMK_PIECE, TMK_PIECE, true);
 	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
@@ -268,11 +268,11 @@ END_TEST
 START_TEST(undecided_at_the_second_look)
 {
 	first_look(TMK_DIFFERS);
-	clock_ms += 10000;
+	clock_ms += TMK_SECOND_LOOK_MS;
 	verdicts[0][9] = TMK_UNDECIDED;
 	batch();
 	ck_assert(!pass()->last.known && pass()->asked);
-	clock_ms += 9999;
+	clock_ms += TMK_SECOND_LOOK_MS - 1;
 	ck_assert(!tmk_verify_due(verify));
 	clock_ms++;
 	verdicts[0][9] = TMK_DIFFERS;
@@ -290,17 +290,17 @@ START_TEST(each_in_its_time)
 	clock_ms++;
 	verdicts[0][1] = verdicts[2][28 * MIB / TMK_PIECE - 1] = TMK_DIFFERS;
 	batch();
-	clock_ms += 5000;
+	clock_ms += TMK_SECOND_LOOK_MS / 2;
 	batch();
 	ck_assert_uint_eq(pass()->done, total());
-	clock_ms += 5000;
+	clock_ms += TMK_SECOND_LOOK_MS / 2;
 	memset(hashed, 0, sizeof(hashed));
 	batch();
 	check_hashed(0, TMK_PIECE, TMK_PIECE, 1);
 	check_hashed(2, 0, 28 * MIB, 0);
 	ck_assert_uint_eq(pass()->different, TMK_PIECE);
 	ck_assert(!pass()->last.known);
-	clock_ms += 5000;
+	clock_ms += TMK_SECOND_LOOK_MS / 2;
 	batch();
 	check_hashed(2, 28 * MIB - TMK_PIECE, TMK_PIECE, 1);
 	ck_assert_uint_eq(pass()->last.different, 2 * TMK_PIECE);
@@ -317,7 +317,7 @@ START_TEST(more_suspects_than_there_is_room_for)
 	batch();
 	ck_assert_uint_eq(pass()->different, (2000 - 256) * (uint64_t)TMK_PIECE);
 	ck_assert_uint_eq(marked_bytes, pass()->different);
-	clock_ms += 10000;
+	clock_ms += TMK_SECOND_LOOK_MS;
 	batch();
 	ck_assert_uint_eq(pass()->last.different, 2000 * (uint64_t)TMK_PIECE);
 	ck_assert_uint_eq(marked_bytes, 2000 * (uint64_t)TMK_PIECE);

@@ -15,6 +15,7 @@
 
 #include "clock.h"
 #include "piece.h"
+#include "suspects.h"
 #include "verify.h"
 
 #define MIB (1ull << 20)
