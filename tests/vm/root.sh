@@ -48,6 +48,7 @@ for n in 1 2 3; do
 	thawed
 	say "point $n: frozen for $(e2e_status web .point.frozen_ms) ms"
 done
+if grep -E 'could not (lock its memory|ask the OOM killer)' "$W/shipper.log"; then fail "the freezer is not guarded"; fi
 [ "$(paste -sd' ' "$HERE/scripts.log")" = "pre post pre post pre post" ] || fail "scripts: $(paste -sd' ' "$HERE/scripts.log")"
 e2e_export web "$W/copy.raw"
 e2fsck -fn "$W/copy.raw" >"$W/fsck.log" 2>&1 || fail "e2fsck: $(tail -n 3 "$W/fsck.log")"
