@@ -16,8 +16,8 @@
  * PROTECTION: {"name", "host": s, "state": "disconnected|connected|applying|full|stalled|broken|busy", "reason": s,
  *   "generation": n, "connected": bool, "durable_chunk": n, "applied_chunk": n, "journal_bytes": n,
  *   "disks": [{"number": n, "name": s, "size": n, "identity": s}], "point": POINT|null}
- *   full: the journal takes no chunk. stalled: the applier cannot write and tries again. broken: an operator is needed. busy:
- *   one is at it. The reason says more, and is empty if all is well.
+ *   full: the journal takes no chunk. stalled: journal or replica cannot be written or read, which is tried again. broken: an
+ *   operator is needed. busy: one is at it. The reason says more, and is empty if all is well.
  * POINT: {"protection": s, "number": n, "kind": "app|crash", "label": s, "id": hex, "time": RFC3339 of the source's clock at the
  *   cut, "arrived": RFC3339 of the target's, "age_seconds": x since it arrived, "time_ns": n, "arrived_ns": n,
  *   "generation": n, "hash": hex of the chunk's header}
