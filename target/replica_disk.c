@@ -37,9 +37,14 @@ static int open_it(struct tmk_replica_disk *d, const struct tmk_io *io, int dir,
 		return tmk_error_sys(err, d->fd, "cannot open %s", name);
 	d->carrier = d->block ? dir : d->fd;
 	posix_fadvise(d->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* who reads it reads much: comparisons, exports */
-	if (flags & O_RDWR)
-		d->direct = io->open(io, dir, name, O_RDONLY | O_DIRECT, 0);
 	return 0;
+}
+
+/* A filesystem that has no such thing says EINVAL: what is read goes through the page cache then. */
+static int open_direct(struct tmk_replica_disk *d, const struct tmk_io *io, int dir, const char *name, struct tmk_error *err)
+{
+	d->direct = io->open(io, dir, name, O_RDONLY | O_DIRECT, 0);
+	return d->direct < 0 && d->direct != -EINVAL ? tmk_error_sys(err, d->direct, "cannot open %s", name) : 0;
 }
 
 int tmk_replica_disk_open(struct tmk_replica_disk *d, const struct tmk_io *io, int dir, unsigned int index, uint64_t size,
@@ -59,6 +64,8 @@ int tmk_replica_disk_open(struct tmk_replica_disk *d, const struct tmk_io *io, i
 			name);
 	if (!ret)
 		ret = open_it(d, io, dir, name, write ? O_RDWR : O_RDONLY, err);
+	if (!ret && write)
+		ret = open_direct(d, io, dir, name, err);
 	if (ret)
 		return ret;
 	is = io->size(io, d->fd);

@@ -11,7 +11,7 @@
 struct tmk_replica_disk {
 	unsigned int index;
 	int fd;	     /* -1: closed */
-	int direct;  /* the same, to be read around the page cache; -1: its filesystem cannot, or it is no writer's */
+	int direct;  /* the same, to be read around the page cache; negative: its filesystem cannot, or it is no writer's */
 	int carrier; /* descriptor of what bears the number: fd or dir */
 	uint64_t size;
 	bool block;

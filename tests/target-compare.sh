@@ -4,7 +4,7 @@
 # interrupted as undecided; over kills of applier and receiver, a full journal, a receiver that is deaf.
 # shellcheck source=tests/target-lib.bash
 . "$(dirname "$0")/target-lib.bash"
-target_setup "journal-limit = 16M" "journal-spare = 1M"
+target_setup "journal-limit = 16M" "journal-spare = 0"
 # Replicas lie on a disk of their own, so that what a page cache has can differ from what the disk has; one with large sectors, which
 # not every range can be read from around the page cache.
 truncate -s 128M "$W/fs.img"
@@ -38,6 +38,7 @@ new_applier() { [ -n "$(child tidemark-apply)" ] && [ "$(child tidemark-apply)" 
 say "no point yet: compared as it is applied"
 good a flush
 says "holds 0"
+until_ok 20 is web .applied_chunk 1 || fail "nothing is applied" # the applier is there: what it finds at its start is undecided
 told "" a hash all
 says "holds 1"
 told "differs 0 65536 1024" a bad 0:65536:1024
