@@ -252,7 +252,7 @@ static void hold(struct tmk_holding *h, struct tmk_member *member, bool receives
 	}
 	h->session = member;
 	h->session_receives = receives;
-	h->session_open = h->session_deaf = false;
+	h->session_open = h->session_deaf = h->session_ails = false;
 	h->full[0] = h->noted[0] = 0;
 }
 
@@ -415,9 +415,12 @@ static int hear_durable(struct tmk_holding *h, struct tmk_reader *r)
 	return 0;
 }
 
-/* The journal cannot be written: the one who says so ends. */
+/* The journal cannot be written: the one who says so ends, and says it once. */
 static int hear_ailing(struct tmk_holding *h, struct tmk_reader *r)
 {
+	if (h->session_ails)
+		return -EBADMSG;
+	h->session_ails = true;
 	h->look_at = tmk_now_ms() + TMK_TROUBLE_MS;
 	return tmk_trouble_hear(r, h->row.name, &h->ailing_code, h->ailing);
 }

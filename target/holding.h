@@ -33,6 +33,7 @@ struct tmk_holding {
 	bool session_open;     /* it has the journal open */
 	uint64_t session_from; /* what it found there: it appends what comes behind */
 	bool session_deaf;     /* it missed a comparison (passing.c), and is to end */
+	bool session_ails;     /* it told why the journal cannot be written, and is to end */
 	struct tmk_member *waiting;
 	struct tmk_place given; /* the applied place that the session was told */
 	struct tmk_member *applier;
