@@ -4,8 +4,8 @@
  *
  * A fresh attach: bitmaps made and all set in `now`, slot filled, bitmaps installed, slot published in `table`, and only then
  * `state` says that it is tracked. A write that was under way at the publication is marked by its completion, one that ended
- * before it lies in a marked block (I1). Detach goes the other way. A kill in between leaves a slot that is not TRACKED, and
- * maybe published: the next open takes it out of the table again.
+ * before it lies in a marked block (I1). Detach goes the other way. A kill in between leaves a slot that is HALF there, maybe
+ * published: the next open takes it out of the table again.
  *
  * `table` (table.c) holds a disk's slots as bytes of one word, so that a probe sees the old list or the new one, and a disk never
  * changes its place. A probe that looks at a place which is being reused marks too much, never too little.
@@ -118,15 +118,21 @@ static int open_bitmap(struct tmk_tracker *t, enum tmk_pin outer, uint32_t slot,
 
 /* ---- tracked or not ---- */
 
+static void set_state(struct tmk_tracker *t, int slot, enum tmk_bpf_state state)
+{
+	__atomic_store_n(&t->slots[slot].state, state, __ATOMIC_SEQ_CST);
+}
+
 static void uninstall(struct tmk_tracker *t, int slot)
 {
 	uint32_t index = slot;
 
-	__atomic_store_n(&t->slots[slot].state, TMK_BPF_FREE, __ATOMIC_SEQ_CST);
+	set_state(t, slot, TMK_BPF_HALF);
 	tmk_table_remove(t->table, slot);
 	bpf_map_delete_elem(t->fds[TMK_PIN_NOW], &index);
 	bpf_map_delete_elem(t->fds[TMK_PIN_TAKEN], &index);
 	tmk_attach_unmap(t, slot);
+	set_state(t, slot, TMK_BPF_FREE);
 }
 
 static int restore_slot(struct tmk_tracker *t, int slot, struct tmk_error *err)
@@ -134,6 +140,10 @@ static int restore_slot(struct tmk_tracker *t, int slot, struct tmk_error *err)
 	struct tmk_bpf_slot *s = &t->slots[slot];
 	int rc;
 
+	/* Nothing is asked of the maps for those that are free: before 6.8 each call that touches a map of maps, also one that
+	 * only looks, waits for a grace period. */
+	if (s->state == TMK_BPF_FREE)
+		return 0;
 	if (s->state != TMK_BPF_TRACKED) {
 		uninstall(t, slot);
 		return 0;
@@ -252,6 +262,7 @@ static int attach_fresh(struct tmk_tracker *t, int slot, const struct tmk_tracke
 	int rc;
 
 	fill_slot(t, slot, d, look);
+	set_state(t, slot, TMK_BPF_HALF);
 	blocks = blocks_of(&t->slots[slot]);
 	rc = tmk_seen_clear(t, slot, err);
 	if (!rc)
@@ -264,7 +275,7 @@ static int attach_fresh(struct tmk_tracker *t, int slot, const struct tmk_tracke
 		uninstall(t, slot);
 		return rc;
 	}
-	__atomic_store_n(&t->slots[slot].state, TMK_BPF_TRACKED, __ATOMIC_SEQ_CST);
+	set_state(t, slot, TMK_BPF_TRACKED);
 	return 0;
 }
 

@@ -39,7 +39,7 @@ enum tmk_bpf_flag {
 	TMK_BPF_NO_MAP = 16,	 /* the bitmap did not take the mark */
 };
 
-enum tmk_bpf_state { TMK_BPF_FREE, TMK_BPF_TRACKED };
+enum tmk_bpf_state { TMK_BPF_FREE, TMK_BPF_TRACKED, TMK_BPF_HALF };
 
 /* The request that raised a flag last. */
 struct tmk_bpf_event {
@@ -69,7 +69,7 @@ struct tmk_bpf_slot {
 	struct tmk_bpf_event event;
 	__u8 pad1[8];
 	/* The loader's own. */
-	__u32 state; /* set last at attach, cleared first at detach */
+	__u32 state; /* HALF from before the first step of an attach or detach until behind the last */
 	__u32 dev;   /* of the whole disk, as the kernel writes it: major << 20 | minor */
 	__u8 key[16];
 	__u64 sectors; /* of the whole disk, when last looked at */

@@ -368,6 +368,16 @@ if command -v bpftool >/dev/null; then
 	expect "issues that were not shown" 0 track count 0 now
 	set_config 17 1
 	doubtful "did not show every request"
+	# As if an attach or a detach had been killed: the slot's state is at byte 128.
+	attach other "$LOOP"
+	read -ra bytes < <(bpftool map lookup pinned "$PINS/slots" key 0 0 0 0 -j | sed 's/.*"value":\[\([^]]*\)\].*/\1/; s/[",]/ /g')
+	bytes[128]=2
+	bpftool map update pinned "$PINS/slots" key 0 0 0 0 value "${bytes[@]}"
+	refused 2 "no disk is tracked" count 0 now
+	write 3 1
+	track count "$SLOT" now >/dev/null
+	attach disk "$LOOP"
+	[ "$SLOT.$FRESH" = 0.1 ] || fail "half a disk was taken for a whole one"
 	set_config 0 0x63
 	refused 71 "another version of Tidemark" poll
 	rm "$PINS/writes" # and that has other maps
