@@ -140,8 +140,8 @@ static int restore_slot(struct tmk_tracker *t, int slot, struct tmk_error *err)
 	struct tmk_bpf_slot *s = &t->slots[slot];
 	int rc;
 
-	/* Nothing is asked of the maps for those that are free: before 6.8 each call that touches a map of maps, also one that
-	 * only looks, waits for a grace period. */
+	/* Nothing is asked of the maps for those that are free: on 6.1 each call for a map of maps waits for a grace period, also
+	 * one that only looks. */
 	if (s->state == TMK_BPF_FREE)
 		return 0;
 	if (s->state != TMK_BPF_TRACKED) {
