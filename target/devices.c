@@ -9,6 +9,7 @@
 
 #include "devices.h"
 #include "disk.h"
+#include "layout.h"
 
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -133,24 +134,12 @@ int tmk_devices_place(int root, int dir, const char *name, unsigned disks, struc
 	return bad;
 }
 
-static int make_below(int at, const char *name, struct tmk_error *err)
-{
-	int fd = -1, bad = mkdirat(at, name, 0700) < 0 && errno != EEXIST ? -errno : 0;
-	if (!bad && fsync(at) < 0)
-		bad = -errno;
-	if (!bad) {
-		fd = openat(at, name, DIRECTORY);
-		bad = fd < 0 ? -errno : 0;
-	}
-	return bad ? tmk_error_sys(err, bad, "cannot make the directory %s", name) : fd;
-}
-
 int tmk_devices_open(int root, const char *name, struct tmk_error *err)
 {
-	int all = make_below(root, "devices", err), fd;
+	int all = tmk_layout_make(root, "devices", err), fd;
 	if (all < 0)
 		return all;
-	fd = make_below(all, name, err);
+	fd = tmk_layout_make(all, name, err);
 	close(all);
 	return fd;
 }

@@ -38,27 +38,30 @@ int tmk_layout_lock(const char *directory, struct tmk_error *err)
 	return bad;
 }
 
-static int open_below(int at, const char *name, const char *what, struct tmk_error *err)
+static int opened(int fd, const char *what, struct tmk_error *err)
 {
-	int fd = openat(at, name, DIRECTORY);
 	return fd < 0 ? tmk_error_sys(err, -errno, "cannot open %s", what) : fd;
 }
 
-/* A directory that is there afterwards, durably. */
-static int make_below(int at, const char *name, const char *what, struct tmk_error *err)
+static int open_below(int at, const char *name, const char *what, struct tmk_error *err)
 {
-	if (mkdirat(at, name, 0700) == 0) {
-		if (fsync(at) < 0)
-			return tmk_error_sys(err, -errno, "cannot make %s durable", what);
-	} else if (errno != EEXIST) {
-		return tmk_error_sys(err, -errno, "cannot make %s", what);
-	}
-	return open_below(at, name, what, err);
+	return opened(openat(at, name, DIRECTORY), what, err);
+}
+
+/* Also if it is there: who made it may have been killed before it was durable. */
+int tmk_layout_make(int at, const char *name, struct tmk_error *err)
+{
+	if (mkdirat(at, name, 0700) < 0 && errno != EEXIST)
+		return tmk_error_sys(err, -errno, "cannot make the directory %s", name);
+	if (fsync(at) < 0)
+		return tmk_error_sys(err, -errno, "cannot make the directory %s durable", name);
+	return open_below(at, name, name, err);
 }
 
 int tmk_layout_part(int root, const char *name, struct tmk_error *err)
 {
-	return make_below(root, name, name, err);
+	int fd = openat(root, name, DIRECTORY);
+	return fd < 0 && errno == ENOENT ? tmk_layout_make(root, name, err) : opened(fd, name, err);
 }
 
 int tmk_layout_open(int root, const char *name, struct tmk_error *err)
@@ -73,7 +76,7 @@ int tmk_layout_open(int root, const char *name, struct tmk_error *err)
 
 static int make_journal(int dir, const struct tmk_sandbox_user *user, struct tmk_error *err)
 {
-	int journal = make_below(dir, "journal", "journal", err);
+	int journal = tmk_layout_make(dir, "journal", err);
 	if (journal < 0)
 		return journal;
 	int bad = 0;
@@ -91,10 +94,10 @@ int tmk_layout_create(int root, const char *name, const struct tmk_disk_sizes *s
 	int bad = tmk_devices_check(root, name, sizes, err);
 	if (bad)
 		return bad;
-	int parts = make_below(root, "protections", "protections", err);
+	int parts = tmk_layout_make(root, "protections", err);
 	if (parts < 0)
 		return parts;
-	int dir = make_below(parts, name, name, err);
+	int dir = tmk_layout_make(parts, name, err);
 	close(parts);
 	if (dir < 0)
 		return dir;
@@ -140,7 +143,7 @@ bool tmk_layout_holds(int dir, unsigned disks)
 int tmk_layout_discard(int root, const char *name, char to[TMK_NAME_MAX + 40], struct tmk_error *err)
 {
 	char from[TMK_NAME_MAX + 40];
-	int deleted = make_below(root, "deleted", "deleted", err);
+	int deleted = tmk_layout_make(root, "deleted", err);
 	if (deleted < 0)
 		return deleted;
 	close(deleted);

@@ -15,7 +15,9 @@
 
 /* DIR itself with an exclusive lock that lasts as long as the descriptor: one supervisor per directory. -EBUSY. */
 int tmk_layout_lock(const char *directory, struct tmk_error *err);
-/* A directory below DIR: "protections", "deleted"; made if it is missing. */
+/* The directory `name` of another one: made if it is missing, and durable. A descriptor or -errno. */
+int tmk_layout_make(int at, const char *name, struct tmk_error *err);
+/* A directory below DIR: made if it is missing, and else nothing is written, so that it can be had of storage that fails. */
 int tmk_layout_part(int root, const char *name, struct tmk_error *err);
 /* protections/NAME. -ENOENT if there is none. A descriptor or -errno. */
 int tmk_layout_open(int root, const char *name, struct tmk_error *err);
