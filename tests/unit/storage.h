@@ -21,6 +21,7 @@
 #include "chunk.h"
 #include "io.h"
 #include "journal.h"
+#include "suite.h"
 #include "sum.h"
 
 #define check_ok(call) check_code(0, call)
@@ -469,17 +470,6 @@ static __attribute__((unused)) void journal_fill(const struct chain *c, const st
 			check_ok(tmk_journal_commit(j, &end, &g_err));
 	}
 	tmk_journal_close(j);
-}
-
-static __attribute__((unused)) int run_suite(Suite *s)
-{
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

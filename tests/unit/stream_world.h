@@ -18,6 +18,7 @@
 #include "reader.h"
 #include "session.h"
 #include "stream.h"
+#include "suite.h"
 
 #define MIB (1ull << 20)
 #define SHORT (MIB + 2560) /* size of disk 1: no whole blocks */
@@ -376,17 +377,6 @@ static int pump(void)
 static void pump_well(void)
 {
 	ck_assert_msg(!pump(), "%s", err.text);
-}
-
-static int run_suite(Suite *s)
-{
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bitmap.h"
+#include "suite.h"
 
 #define MOST 400
 
@@ -181,8 +182,6 @@ int main(void)
 {
 	Suite *suite = suite_create("bitmap");
 	TCase *tcase = tcase_create("bitmap");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	tcase_add_test(tcase, every_range);
 	tcase_add_test(tcase, many_changes);
@@ -190,8 +189,5 @@ int main(void)
 	tcase_add_test(tcase, move_unites);
 	tcase_add_test(tcase, move_races);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

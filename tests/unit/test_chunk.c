@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "chunk.h"
 #include "mutate.h"
+#include "suite.h"
 #include "sum.h"
 
 static struct tmk_builder *builder;
@@ -610,8 +611,6 @@ int main(void)
 {
 	Suite *suite = suite_create("chunk");
 	TCase *chunks = tcase_create("chunks");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(chunks, 100);
 	tcase_add_checked_fixture(chunks, setup, teardown);
@@ -627,9 +626,5 @@ int main(void)
 	tcase_add_test(chunks, builder_limits);
 	tcase_add_test(chunks, mutated_chunks);
 	suite_add_tcase(suite, chunks);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -3,6 +3,7 @@
 #include <check.h>
 
 #include "commands.h"
+#include "suite.h"
 
 static bool scsi(__u8 opcode)
 {
@@ -93,16 +94,11 @@ int main(void)
 {
 	Suite *suite = suite_create("commands");
 	TCase *tcase = tcase_create("commands");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	tcase_add_test(tcase, scsi_commands);
 	tcase_add_test(tcase, ata_commands);
 	tcase_add_test(tcase, nvme_commands);
 	tcase_add_test(tcase, virtio_commands);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

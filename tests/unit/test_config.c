@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "suite.h"
 #include "util.h"
 
 static char directory[64], path[128];
@@ -165,8 +166,6 @@ int main(void)
 {
 	Suite *suite = suite_create("config");
 	TCase *t = tcase_create("config");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, defaults);
@@ -176,8 +175,5 @@ int main(void)
 	tcase_add_loop_test(t, refused, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(t, missing);
 	suite_add_tcase(suite, t);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

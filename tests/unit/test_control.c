@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "suite.h"
 
 static char base[64], path[128];
 
@@ -312,8 +313,6 @@ int main(void)
 {
 	Suite *suite = suite_create("control");
 	TCase *calls = tcase_create("calls");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(calls, 60);
 	tcase_add_checked_fixture(calls, setup, teardown);
@@ -325,9 +324,5 @@ int main(void)
 	tcase_add_test(calls, no_daemon);
 	tcase_add_test(calls, listening);
 	suite_add_tcase(suite, calls);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

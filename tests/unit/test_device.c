@@ -22,6 +22,7 @@
 
 #include "blktree.h"
 #include "feedback.h"
+#include "suite.h"
 
 /* small numbers only: constant, as makedev() is not */
 #define DEV(major, minor) ((dev_t)((major) << 8 | (minor)))
@@ -582,8 +583,6 @@ int main(void)
 {
 	Suite *s = suite_create("device");
 	TCase *tc = tcase_create("device");
-	SRunner *sr;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -599,9 +598,5 @@ int main(void)
 	tcase_add_test(tc, feedback_is_refused);
 	tcase_add_test(tc, real_paths);
 	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }

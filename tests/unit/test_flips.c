@@ -6,6 +6,7 @@
 #include "../../target/session.h" /* the shipper has a file of this name too */
 #include "../fuzz/intake.h"
 #include "replica.h"
+#include "suite.h"
 
 #include <check.h> /* defines fail() */
 
@@ -342,7 +343,6 @@ int main(void)
 {
 	Suite *s = suite_create("flips");
 	TCase *t = tcase_create("flips");
-	SRunner *sr = srunner_create(s);
 
 	tcase_set_timeout(t, 100);
 	tcase_add_checked_fixture(t, setup, teardown);
@@ -351,8 +351,5 @@ int main(void)
 	tcase_add_test(t, every_bit_of_hello);
 	tcase_add_test(t, every_bit_of_the_segment);
 	suite_add_tcase(s, t);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }

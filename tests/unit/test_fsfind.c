@@ -17,6 +17,7 @@
 #include "frecord.h"
 #include "fsworld.h"
 #include "mountinfo.h"
+#include "suite.h"
 
 /* makedev() for small numbers, as a constant */
 #define DEV(major, minor) ((dev_t)(major) << 8 | (minor))
@@ -456,8 +457,6 @@ int main(void)
 {
 	Suite *s = suite_create("fsfind");
 	TCase *t = tcase_create("fsfind");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, parses_fields_and_escapes);
@@ -475,9 +474,5 @@ int main(void)
 	tcase_add_test(t, record_broken);
 	tcase_add_test(t, record_not_on_what_is_frozen);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return run_suite(s);
 }

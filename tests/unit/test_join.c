@@ -9,6 +9,7 @@
 
 #include "join.h"
 #include "pki.h"
+#include "suite.h"
 #include "util.h"
 
 static const struct {
@@ -85,16 +86,11 @@ int main(void)
 {
 	Suite *suite = suite_create("join");
 	TCase *t = tcase_create("join");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	tcase_add_loop_test(t, good_address, 0, sizeof(good) / sizeof(good[0]));
 	tcase_add_loop_test(t, bad_address, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(t, long_address);
 	tcase_add_test(t, failure_changes_nothing);
 	suite_add_tcase(suite, t);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

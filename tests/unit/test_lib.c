@@ -18,6 +18,7 @@
 #include "io_fault.h"
 #include "message.h"
 #include "pki.h"
+#include "suite.h"
 #include "sum.h"
 #include "util.h"
 
@@ -512,8 +513,6 @@ int main(void)
 {
 	Suite *suite = suite_create("lib");
 	TCase *plain = tcase_create("plain"), *filed = tcase_create("files");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(plain, buf_round_trip);
 	tcase_add_test(plain, buf_reader_stays_failed);
@@ -534,9 +533,5 @@ int main(void)
 	tcase_add_test(filed, io_faults);
 	suite_add_tcase(suite, plain);
 	suite_add_tcase(suite, filed);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

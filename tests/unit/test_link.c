@@ -19,6 +19,7 @@
 
 #include "link.h"
 #include "pki.h"
+#include "suite.h"
 #include "sum.h"
 #include "tls.h"
 #include "util.h"
@@ -700,8 +701,6 @@ int main(void)
 {
 	Suite *suite = suite_create("link");
 	TCase *keys = tcase_create("keys"), *links = tcase_create("links");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(keys, 100);
 	tcase_set_timeout(links, 100);
@@ -727,9 +726,5 @@ int main(void)
 	tcase_add_test(links, dialing);
 	suite_add_tcase(suite, keys);
 	suite_add_tcase(suite, links);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -10,6 +10,7 @@
 
 #include "message.h"
 #include "mutate.h"
+#include "suite.h"
 
 static struct tmk_hello hello;
 static struct tmk_welcome welcome;
@@ -341,8 +342,6 @@ int main(void)
 {
 	Suite *suite = suite_create("message");
 	TCase *messages = tcase_create("messages");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(messages, 100);
 	tcase_add_test(messages, message_round_trips);
@@ -350,9 +349,5 @@ int main(void)
 	tcase_add_test(messages, message_fields);
 	tcase_add_test(messages, mutated_messages);
 	suite_add_tcase(suite, messages);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 #include "doubt.h"
 #include "piece.h"
 #include "round.h"
+#include "suite.h"
 
 #define READS 128
 
@@ -498,8 +499,6 @@ int main(void)
 {
 	Suite *s = suite_create("round");
 	TCase *t = tcase_create("round");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, all_is_read);
@@ -519,9 +518,5 @@ int main(void)
 	tcase_add_test(t, more_than_a_chunk_of_hashes);
 	tcase_add_test(t, forgotten_results_release_nothing);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(s);
 }

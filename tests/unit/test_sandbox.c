@@ -16,6 +16,7 @@
 #include "channel.h"
 #include "child.h"
 #include "sandbox.h"
+#include "suite.h"
 
 static char directory[32];
 static int protections, journal, other;
@@ -273,9 +274,5 @@ int main(void)
 	tcase_add_test(tc, channels);
 	tcase_add_test(tc, acceptances);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }

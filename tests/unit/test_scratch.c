@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "suite.h"
 #include "swaps.h"
 
 /* makedev() for small numbers, as a constant */
@@ -216,8 +217,6 @@ int main(void)
 {
 	Suite *s = suite_create("scratch");
 	TCase *t = tcase_create("scratch");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, partition_of_a_disk);
@@ -231,9 +230,5 @@ int main(void)
 	tcase_add_test(t, too_many);
 	tcase_add_test(t, no_swap_in_the_kernel);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return run_suite(s);
 }

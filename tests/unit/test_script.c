@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "script.h"
+#include "suite.h"
 #include "util.h"
 
 static char dir[64];
@@ -185,8 +186,6 @@ int main(void)
 {
 	Suite *s = suite_create("script");
 	TCase *t = tcase_create("script");
-	SRunner *sr;
-	int failed;
 
 	freopen("/dev/null", "w", stderr); /* the log */
 	tcase_set_timeout(t, 50);
@@ -200,9 +199,5 @@ int main(void)
 	tcase_add_test(t, much_output_does_not_block_it);
 	tcase_add_test(t, owed);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -17,6 +17,7 @@
 #include "pick.h"
 #include "replica.h"
 #include "room.h"
+#include "suite.h"
 
 static char directory[32];
 static struct tmk_catalogue *catalogue;
@@ -564,9 +565,5 @@ int main(void)
 	tcase_add_test(tc, times);
 	tcase_add_test(tc, points_by_name);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return run_suite(s);
 }

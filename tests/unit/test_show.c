@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "show.h"
+#include "suite.h"
 
 static const struct tmk_limits limits = {.warning_age = 300, .critical_age = 3600};
 static char *text;
@@ -261,8 +262,6 @@ int main(void)
 {
 	Suite *suite = suite_create("show");
 	TCase *t = tcase_create("show");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, durations);
@@ -277,8 +276,5 @@ int main(void)
 	tcase_add_test(t, points);
 	tcase_add_loop_test(t, strange, 0, 3);
 	suite_add_tcase(suite, t);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "source.h"
+#include "suite.h"
 #include "util.h"
 
 #define BLOCKS 16
@@ -444,8 +445,6 @@ int main(void)
 {
 	Suite *s = suite_create("source");
 	TCase *t = tcase_create("source");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, nothing_was_written);
@@ -465,9 +464,5 @@ int main(void)
 	tcase_add_test(t, a_fresh_disk_is_in_doubt);
 	tcase_add_test(t, fresh_while_another_is_missing);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(s);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "store.h"
+#include "suite.h"
 #include "util.h"
 
 static char directory[64];
@@ -261,8 +262,6 @@ int main(void)
 {
 	Suite *suite = suite_create("store");
 	TCase *t = tcase_create("store");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, spec_round_trip);
@@ -275,8 +274,5 @@ int main(void)
 	tcase_add_test(t, target_round_trip);
 	tcase_add_loop_test(t, damaged_target, 0, sizeof(bad_targets) / sizeof(bad_targets[0]));
 	suite_add_tcase(suite, t);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "reader.h"
+#include "suite.h"
 #include "suspects.h"
 
 static struct tmk_suspects s;
@@ -113,8 +114,6 @@ int main(void)
 {
 	Suite *suite = suite_create("suspects");
 	TCase *t = tcase_create("suspects");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, cut_into_reads);
@@ -123,8 +122,5 @@ int main(void)
 	tcase_add_test(t, put_off);
 	tcase_add_test(t, looked_at);
 	suite_add_tcase(suite, t);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

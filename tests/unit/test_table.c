@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
 #include "table.h"
 
 #define DISKS 24
@@ -215,8 +216,6 @@ int main(void)
 {
 	Suite *suite = suite_create("table");
 	TCase *tcase = tcase_create("table");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	tcase_add_test(tcase, the_number_is_kept_whole);
 	tcase_add_test(tcase, eight_slots_of_a_disk);
@@ -226,8 +225,5 @@ int main(void)
 	tcase_add_test(tcase, what_a_kill_leaves);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "suite.h"
 #include "wishes.h"
 
 static struct tmk_wishes w;
@@ -145,8 +146,6 @@ int main(void)
 {
 	Suite *suite = suite_create("wishes");
 	TCase *t = tcase_create("wishes");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, from_the_wish_to_the_point);
@@ -156,8 +155,5 @@ int main(void)
 	tcase_add_test(t, none_waits_for_ever);
 	tcase_add_test(t, the_last_ones_are_known);
 	suite_add_tcase(suite, t);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

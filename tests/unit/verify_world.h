@@ -15,6 +15,7 @@
 
 #include "clock.h"
 #include "piece.h"
+#include "suite.h"
 #include "suspects.h"
 #include "verify.h"
 
@@ -371,17 +372,6 @@ static void first_look(enum tmk_comparison verdict)
 	ck_assert_uint_eq(pass()->different, 0);
 	ck_assert_uint_eq(marked_bytes, 0);
 	memset(hashed, 0, sizeof(hashed));
-}
-
-static int run_suite(Suite *s)
-{
-	SRunner *sr = srunner_create(s);
-	int failed;
-
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif
