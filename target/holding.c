@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "applying.h"
+#include "epochs.h"
 #include "holding.h"
 #include "layout.h"
 #include "ledger.h"
@@ -314,59 +315,15 @@ static int hear_unsound(struct tmk_holding *h, struct tmk_reader *r)
 	return 0;
 }
 
-static int send_epoch(struct tmk_holding *h)
-{
-	return tmk_channel_send(tmk_member_channel(h->session), TMK_MESSAGE_EPOCH, h->row.epoch, sizeof(h->row.epoch), -1);
-}
-
-static int begin_epoch(struct tmk_holding *h, const uint8_t epoch[TMK_EPOCH_SIZE], struct tmk_error *err)
-{
-	int bad = tmk_catalogue_epoch_begin(h->all->with.catalogue, h->row.name, epoch, err);
-	if (!bad)
-		memcpy(h->row.epoch, epoch, TMK_EPOCH_SIZE);
-	return bad;
-}
-
-/* Retired by another one since (R3). */
-static int is_superseded(struct tmk_holding *h, const uint8_t epoch[TMK_EPOCH_SIZE], bool *superseded, struct tmk_error *err)
-{
-	*superseded = false;
-	if (!memcmp(epoch, h->row.epoch, TMK_EPOCH_SIZE))
-		return 0;
-	return tmk_catalogue_epoch_seen(h->all->with.catalogue, h->row.protection, epoch, superseded, err);
-}
-
-static int refuse_epoch(struct tmk_holding *h, int bad, const struct tmk_error *err)
-{
-	char text[512];
-	snprintf(text, sizeof(text),
-		 "another machine continued %s since. If this is the one to go on with, stop the other one, `tidemark delete %s "
-		 "--now` on the target, `tidemark unprotect %s` here, and protect it again",
-		 h->row.name, h->row.name, h->row.name);
-	tmk_channel_send_refuse(tmk_member_channel(h->session), TMK_MESSAGE_REFUSE, bad ? TMK_REFUSE_TARGET : TMK_REFUSE_EPOCH,
-				bad ? err->text : text);
-	return 0;
-}
-
-/* Chunks of an epoch that the catalogue does not know: it was put back. It learns the epoch again, and whoever went on before
- * that epoch is superseded after all. */
 static int hear_opened(struct tmk_holding *h, struct tmk_reader *r, const uint8_t hello[TMK_EPOCH_SIZE])
 {
-	static const uint8_t none[TMK_EPOCH_SIZE];
 	uint8_t epoch[TMK_EPOCH_SIZE];
 	struct tmk_error err = {0};
-	bool seen = true, superseded = false;
 	uint64_t end = tmk_get_u64(r);
 	tmk_get_bytes(r, epoch, sizeof(epoch));
 	if (!tmk_reader_done(r) || h->session_open)
 		return -EBADMSG;
-	int bad = 0;
-	if (memcmp(epoch, none, sizeof(none)))
-		bad = tmk_catalogue_epoch_seen(h->all->with.catalogue, h->row.protection, epoch, &seen, &err);
-	if (!bad && !seen) {
-		tmk_log_warning("%s: the journal is newer than the catalogue, which was put back", h->row.name);
-		bad = begin_epoch(h, epoch, &err);
-	}
+	int bad = tmk_epochs_found(h->all->with.catalogue, h, epoch, &err);
 	h->session_open = true;
 	h->session_from = end;
 	h->unsound[0] = 0;
@@ -375,23 +332,14 @@ static int hear_opened(struct tmk_holding *h, struct tmk_reader *r, const uint8_
 	take_durable(h, end);
 	if (!h->session_receives)
 		return 0;
-	if (!bad && memcmp(hello, none, sizeof(none)))
-		bad = is_superseded(h, hello, &superseded, &err);
-	return bad || superseded ? refuse_epoch(h, bad, &err) : send_epoch(h);
+	return bad ? tmk_epochs_refuse(h, &err) : tmk_epochs_hello(h->all->with.catalogue, h, hello);
 }
 
 static int hear_epoch(struct tmk_holding *h, struct tmk_reader *r)
 {
 	uint8_t epoch[TMK_EPOCH_SIZE];
-	struct tmk_error err = {0};
-	bool superseded;
 	tmk_get_bytes(r, epoch, sizeof(epoch));
-	if (!tmk_reader_done(r))
-		return -EBADMSG;
-	int bad = is_superseded(h, epoch, &superseded, &err);
-	if (!bad && !superseded && memcmp(epoch, h->row.epoch, sizeof(epoch)))
-		bad = begin_epoch(h, epoch, &err);
-	return bad || superseded ? refuse_epoch(h, bad, &err) : send_epoch(h);
+	return tmk_reader_done(r) ? tmk_epochs_begin(h->all->with.catalogue, h, epoch) : -EBADMSG;
 }
 
 static int hear_full(struct tmk_holding *h, struct tmk_reader *r)

@@ -21,7 +21,7 @@
 
 struct tmk_holdings; /* all of them */
 
-/* Read by verbs; changed by holding.c alone. */
+/* Read by verbs; changed by holding.c and by those that do a part of it: epochs.c, ledger.c, passing.c, trouble.c. */
 struct tmk_holding {
 	struct tmk_holding *next;
 	struct tmk_holdings *all;
