@@ -12,13 +12,12 @@
 
 #include "piece.h"
 
-#define UNREAD_MOST 16		  /* pieces of a chunk */
-#define WINDOW TMK_HASH_RANGE_MAX /* bytes read at once */
+#define UNREAD_MOST 16 /* pieces of a chunk */
 
 struct tmk_compare {
 	struct tmk_compare_events events;
 	struct tmk_tagger *tagger;
-	uint8_t *data; /* WINDOW */
+	uint8_t *data; /* TMK_HASH_RANGE_MAX */
 	struct tmk_compared result;
 	bool open;	     /* the last extent is of the record being compared */
 	bool told_unread;    /* of this chunk */
@@ -42,7 +41,7 @@ int tmk_compare_new(struct tmk_compare **out, const struct tmk_compare_events *e
 	if (!c)
 		return -ENOMEM;
 	c->events = *events;
-	c->data = aligned_alloc(TMK_REPLICA_ALIGN, WINDOW);
+	c->data = aligned_alloc(TMK_REPLICA_ALIGN, TMK_HASH_RANGE_MAX);
 	if (!c->data || tmk_tagger_new(&c->tagger)) {
 		tmk_compare_free(c);
 		return -ENOMEM;
@@ -129,15 +128,13 @@ static bool undecided(const struct job *job, const struct tmk_record *part)
 	       (job->touched && tmk_touched_any(job->touched, part->disk, part->offset, part->length));
 }
 
-/* The part of a range that begins there and ends with a multiple of `unit`. */
-static struct tmk_record part_of(const struct tmk_record *record, uint64_t done, uint32_t unit)
+static struct tmk_record piece_of(const struct tmk_record *record, uint64_t done)
 {
-	struct tmk_record part = *record;
-	uint64_t rest = unit - (record->offset + done) % unit;
+	struct tmk_record piece = *record;
 
-	part.offset += done;
-	part.length = rest < record->length - done ? rest : record->length - done;
-	return part;
+	piece.offset += done;
+	piece.length = tmk_piece_rest(piece.offset, record->length - done);
+	return piece;
 }
 
 static bool can_read(struct tmk_compare *c, const struct job *job, const struct tmk_record *part, void *data)
@@ -152,12 +149,12 @@ static bool can_read(struct tmk_compare *c, const struct job *job, const struct 
 	return false;
 }
 
-static bool any_decided(const struct job *job, const struct tmk_record *window)
+static bool any_decided(const struct job *job, const struct tmk_record *record)
 {
 	struct tmk_record piece;
 
-	for (uint64_t done = 0; done < window->length; done += piece.length) {
-		piece = part_of(window, done, TMK_PIECE);
+	for (uint64_t done = 0; done < record->length; done += piece.length) {
+		piece = piece_of(record, done);
 		if (!undecided(job, &piece))
 			return true;
 	}
@@ -166,14 +163,16 @@ static bool any_decided(const struct job *job, const struct tmk_record *window)
 
 /* At once; piece by piece if that does not work: what cannot be read is not what was hashed, and to write it again is what mends
  * a bad sector. Where hardly anything can be read it is the disk that needs mending, and nobody should send all of it anew. */
-static void compare_window(struct tmk_compare *c, const struct job *job, const struct tmk_record *window, const uint8_t *tags)
+static void compare_pieces(struct tmk_compare *c, const struct job *job, const struct tmk_record *record, const uint8_t *body)
 {
-	bool whole = can_read(c, job, window, c->data);
+	const uint8_t *tags = body + TMK_TAG_KEY;
+	bool whole = can_read(c, job, record, c->data);
 	struct tmk_record piece;
 	uint8_t tag[TMK_TAG_SIZE];
 
-	for (uint64_t done = 0; done < window->length; done += piece.length, tags += TMK_TAG_SIZE) {
-		piece = part_of(window, done, TMK_PIECE);
+	tmk_tagger_key(c->tagger, body);
+	for (uint64_t done = 0; done < record->length; done += piece.length, tags += TMK_TAG_SIZE) {
+		piece = piece_of(record, done);
 		if (undecided(job, &piece)) {
 			add(c, TMK_UNDECIDED, &piece);
 			continue;
@@ -190,19 +189,11 @@ static void compare_window(struct tmk_compare *c, const struct job *job, const s
 
 static void compare_record(struct tmk_compare *c, const struct job *job, const struct tmk_record *record, const uint8_t *body)
 {
-	const uint8_t *tags = body + TMK_TAG_KEY;
-	struct tmk_record window;
-
 	c->open = false;
-	tmk_tagger_key(c->tagger, body);
-	for (uint64_t done = 0; done < record->length; done += window.length) {
-		window = part_of(record, done, WINDOW);
-		if (any_decided(job, &window))
-			compare_window(c, job, &window, tags);
-		else
-			add(c, TMK_UNDECIDED, &window);
-		tags += tmk_piece_count(window.offset, window.length) * TMK_TAG_SIZE;
-	}
+	if (any_decided(job, record))
+		compare_pieces(c, job, record, body);
+	else
+		add(c, TMK_UNDECIDED, record);
 }
 
 /* ---- a chunk ---- */
