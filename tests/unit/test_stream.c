@@ -63,6 +63,20 @@ START_TEST(no_cookie_no_release)
 }
 END_TEST
 
+/* The chunk left the window and is not waited for: its round must not take that for compared. */
+START_TEST(no_cookie_no_result)
+{
+	hash_chunk(0);
+	event_count = 0;
+	broken = COOKIE;
+	ack(11);
+	ck_assert_int_eq(pump(), -EIO);
+	expect({COOKIE, 0, 11, 0}, {BYE, 0, 0, 0});
+	ck_assert(tmk_stream_drained(stream));
+	ck_assert_uint_eq(state->forgotten, 1);
+}
+END_TEST
+
 START_TEST(marks_that_are_acked)
 {
 	struct tmk_mark mark = {.kind = TMK_CRASH, .id = {1, 2, 3}, .disk_count = 2, .sizes = {64 * MIB, SHORT}};
@@ -408,6 +422,7 @@ int main(void)
 	tcase_add_test(t, an_ack_releases);
 	tcase_add_test(t, an_ack_of_what_was_not_sent);
 	tcase_add_test(t, no_cookie_no_release);
+	tcase_add_test(t, no_cookie_no_result);
 	tcase_add_test(t, marks_that_are_acked);
 	tcase_add_test(t, an_ack_of_hashes_releases_nothing);
 	tcase_add_test(t, what_differs_is_marked_first);
