@@ -72,7 +72,7 @@ static void *map_file(const char *run_dir, const char *name, size_t size)
 
 	if (!tmk_path(path, sizeof(path), "%s/%s.doubt", run_dir, name))
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd >= 0 && !ftruncate(fd, (off_t)size) && !posix_fallocate(fd, 0, (off_t)size))
+	if (fd >= 0 && !ftruncate(fd, (off_t)size) && !(errno = posix_fallocate(fd, 0, (off_t)size)))
 		at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED)
 		tmk_log_warning("%s: cannot keep %s/%s.doubt (%m): a shipper that is started again may send more than it has to",
