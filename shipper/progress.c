@@ -12,6 +12,7 @@
 #include "util.h"
 
 #define SIZE_MAX_FILE 4096
+#define BLOCK 4096u /* what is read, and hashed, is whole blocks */
 
 static bool path_of(char path[512], const char *run_dir, const char *name)
 {
@@ -50,6 +51,16 @@ static bool unpack(json_t *o, struct tmk_progress *out, char protection[33])
 	return true;
 }
 
+/* A block of a disk begins there: a verify can go on with it. */
+static bool sound(const struct tmk_spec *spec, uint64_t done)
+{
+	uint16_t disk = 0;
+
+	while (disk < spec->disk_count && done >= spec->disks[disk].size)
+		done -= spec->disks[disk++].size;
+	return disk < spec->disk_count && !(done % BLOCK);
+}
+
 bool tmk_progress_load(struct tmk_progress *out, const char *run_dir, const struct tmk_spec *spec)
 {
 	char path[512], wanted[2 * TMK_UUID_SIZE + 1], found[33] = "", *text = NULL;
@@ -59,7 +70,7 @@ bool tmk_progress_load(struct tmk_progress *out, const char *run_dir, const stru
 	if (good)
 		o = json_loads(text, 0, NULL);
 	tmk_hex(spec->protection, TMK_UUID_SIZE, wanted);
-	good = o && unpack(o, out, found) && !strcmp(found, wanted);
+	good = o && unpack(o, out, found) && !strcmp(found, wanted) && sound(spec, out->done);
 	json_decref(o);
 	free(text);
 	return good;

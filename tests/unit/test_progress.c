@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "progress.h"
+#include "suite.h"
 #include "util.h"
 
 static char directory[64], path[128];
@@ -22,9 +23,12 @@ static void setup(void)
 	memset(&spec, 0, sizeof(spec));
 	strcpy(spec.name, "web");
 	memset(spec.protection, 0x5e, sizeof(spec.protection));
+	spec.disk_count = 2;
+	spec.disks[0].size = (1ull << 61) + 512;
+	spec.disks[1].size = 1ull << 62;
 	memset(&full, 0, sizeof(full));
 	full.asked = true;
-	full.done = INT64_MAX;
+	full.done = spec.disks[0].size + spec.disks[1].size - 4096;
 	full.different = 1ull << 60;
 	full.skipped = 3;
 	full.started = clock_ms;
@@ -54,7 +58,7 @@ static void same(const struct tmk_progress *want)
 
 START_TEST(comes_back_as_it_was)
 {
-	struct tmk_progress p = {.started = 1}, got;
+	struct tmk_progress p = {.started = 1, .done = 8192}, got;
 
 	ck_assert(!tmk_progress_load(&got, directory, &spec));
 	tmk_progress_save(&full, directory, &spec);
@@ -88,26 +92,26 @@ static const struct {
 	const char *text;
 	bool good;
 } files[] = {
-	{"{" ID "\"asked\":true,\"done\":1,\"different\":0,\"skipped\":0,\"started\":1,\"last\":null}", true},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1,\"last\":null}", true},
 	{"", false},
 	{"[]", false},
 	{"null", false},
 	{"{}", false},
-	{"{\"asked\":true,\"done\":1,\"different\":0,\"skipped\":0,\"started\":1,\"last\":null}", false},
-	{"{" ID "\"asked\":1,\"done\":1,\"different\":0,\"skipped\":0,\"started\":1,\"last\":null}", false},
+	{"{\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1,\"last\":null}", false},
+	{"{" ID "\"asked\":1,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1,\"last\":null}", false},
 	{"{" ID "\"asked\":true,\"done\":-1,\"different\":0,\"skipped\":0,\"started\":1,\"last\":null}", false},
 	{"{" ID "\"asked\":true,\"done\":\"1\",\"different\":0,\"skipped\":0,\"started\":1,\"last\":null}", false},
 	{"{" ID "\"asked\":true,\"done\":1e3,\"different\":0,\"skipped\":0,\"started\":1,\"last\":null}", false},
 	{"{" ID "\"asked\":true,\"done\":9223372036854775808,\"different\":0,\"skipped\":0,\"started\":1,\"last\":null}", false},
-	{"{" ID "\"asked\":true,\"done\":1,\"different\":-1,\"skipped\":0,\"started\":1,\"last\":null}", false},
-	{"{" ID "\"asked\":true,\"done\":1,\"different\":0,\"skipped\":-1,\"started\":1,\"last\":null}", false},
-	{"{" ID "\"asked\":true,\"done\":1,\"different\":0,\"skipped\":0,\"started\":-1,\"last\":null}", false},
-	{"{" ID "\"asked\":true,\"done\":1,\"different\":0,\"skipped\":0,\"started\":1}", false},
-	{"{" ID "\"asked\":true,\"done\":1,\"different\":0,\"skipped\":0,\"started\":1,\"last\":{}}", false},
-	{"{" ID "\"asked\":true,\"done\":1,\"different\":0,\"skipped\":0,\"started\":1,\"last\":7}", false},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":-1,\"skipped\":0,\"started\":1,\"last\":null}", false},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":-1,\"started\":1,\"last\":null}", false},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":-1,\"last\":null}", false},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1}", false},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1,\"last\":{}}", false},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1,\"last\":7}", false},
 	/* of a clock that this machine has not reached: of another boot */
-	{"{" ID "\"asked\":true,\"done\":1,\"different\":0,\"skipped\":0,\"started\":3600001,\"last\":null}", false},
-	{"{" ID "\"asked\":true,\"done\":1,\"different\":0,\"skipped\":0,\"started\":3600000,\"last\":null}", true},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":3600001,\"last\":null}", false},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":3600000,\"last\":null}", true},
 };
 
 START_TEST(only_what_it_wrote)
@@ -116,6 +120,34 @@ START_TEST(only_what_it_wrote)
 
 	put(files[_i].text, strlen(files[_i].text));
 	ck_assert_msg(tmk_progress_load(&got, directory, &spec) == files[_i].good, "%s", files[_i].text);
+}
+END_TEST
+
+/* It is a place on one of the disks, and a block begins there. */
+static const struct {
+	uint64_t done;
+	bool good;
+} places[] = {
+	{0, true},
+	{4096, true},
+	{512, false},
+	{1, false},
+	{(1ull << 61) - 4096, true},
+	{1ull << 61, true},
+	{(1ull << 61) + 512, true}, /* disk 1 */
+	{(1ull << 61) + 4096, false},
+	{(1ull << 61) + 512 + 4096, true},
+	{(1ull << 61) + 512 + (1ull << 62), false},
+	{INT64_MAX, false},
+};
+
+START_TEST(only_where_it_can_go_on)
+{
+	struct tmk_progress got;
+
+	full.done = places[_i].done;
+	tmk_progress_save(&full, directory, &spec);
+	ck_assert(tmk_progress_load(&got, directory, &spec) == places[_i].good);
 }
 END_TEST
 
@@ -164,18 +196,14 @@ int main(void)
 {
 	Suite *suite = suite_create("progress");
 	TCase *t = tcase_create("progress");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, comes_back_as_it_was);
 	tcase_add_test(t, another_protection_under_the_name);
 	tcase_add_loop_test(t, only_what_it_wrote, 0, sizeof(files) / sizeof(files[0]));
+	tcase_add_loop_test(t, only_where_it_can_go_on, 0, sizeof(places) / sizeof(places[0]));
 	tcase_add_test(t, not_half_of_it);
 	tcase_add_test(t, nowhere_to_keep_it);
 	suite_add_tcase(suite, t);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }
