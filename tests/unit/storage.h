@@ -21,6 +21,7 @@
 #include "chunk.h"
 #include "io.h"
 #include "journal.h"
+#include "replica.h"
 #include "suite.h"
 #include "sum.h"
 
@@ -412,6 +413,38 @@ static __attribute__((unused)) uint8_t *slurp(int dir, const char *name, size_t 
 	close(fd);
 	*size = st.st_size;
 	return data;
+}
+
+/* The replica's disk is what it was behind that chunk. */
+static __attribute__((unused)) bool disk_is(int dir, const struct chain *c, int disk, uint64_t number)
+{
+	char name[20];
+	size_t size;
+	uint8_t *is;
+	bool same;
+
+	snprintf(name, sizeof(name), "disk-%d.raw", disk);
+	is = slurp(dir, name, &size);
+	same = size == DISK_SIZE && !memcmp(is, c->image[number][disk], size);
+	free(is);
+	return same;
+}
+
+static __attribute__((unused)) bool image_is(int dir, const struct chain *c, uint64_t number)
+{
+	bool same = true;
+
+	for (int disk = 0; disk < DISKS; disk++)
+		same = same && disk_is(dir, c, disk, number);
+	return same;
+}
+
+static __attribute__((unused)) struct tmk_sidecar sidecar_of(int dir)
+{
+	struct tmk_sidecar s;
+
+	check_ok(tmk_sidecar_read(&tmk_io_real, dir, &s, &g_err));
+	return s;
 }
 
 /* Contents into a file that is there: its inode and attributes stay. */

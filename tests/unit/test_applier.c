@@ -44,24 +44,6 @@ static void grow(const unsigned int *lengths)
 }
 #define GROW(...) grow((const unsigned int[]){__VA_ARGS__, 0})
 
-static bool image_is(uint64_t number)
-{
-	bool same = true;
-
-	for (int disk = 0; disk < DISKS; disk++) {
-		char name[20];
-		size_t size;
-		uint8_t *is;
-
-		snprintf(name, sizeof(name), "disk-%d.raw", disk);
-		is = slurp(d.dir, name, &size);
-		ck_assert_uint_eq(size, DISK_SIZE);
-		same = same && !memcmp(is, c.image[number][disk], size);
-		free(is);
-	}
-	return same;
-}
-
 static uint64_t last_mark(uint64_t durable)
 {
 	while (durable && !c.marked[durable])
@@ -69,25 +51,17 @@ static uint64_t last_mark(uint64_t durable)
 	return durable;
 }
 
-static struct tmk_sidecar sidecar(void)
-{
-	struct tmk_sidecar s;
-
-	check_ok(tmk_sidecar_read(&tmk_io_real, d.dir, &s, &g_err));
-	return s;
-}
-
 /* I7, I11: a replica that says POINT is that point, bit for bit. */
 static void check_honest(void)
 {
-	struct tmk_sidecar s = sidecar();
+	struct tmk_sidecar s = sidecar_of(d.dir);
 
 	ck_assert_uint_le(s.applied, c.count);
 	if (s.applied)
 		ck_assert_mem_eq(s.applied_hash, c.place[s.applied].hash, TMK_HASH_SIZE);
 	if (s.state == TMK_REPLICA_POINT) {
 		ck_assert(c.marked[s.point]);
-		ck_assert_msg(image_is(s.point), "the replica says it is point %d, and is not", (int)s.point);
+		ck_assert_msg(image_is(d.dir, &c, s.point), "the replica says it is point %d, and is not", (int)s.point);
 	}
 	if (s.state == TMK_REPLICA_BETWEEN)
 		ck_assert(c.marked[s.until] && s.until > s.applied);
@@ -111,7 +85,7 @@ static void on_point(const struct tmk_point *p, void *context)
 	snprintf(label, sizeof(label), "point %llu", (unsigned long long)p->number);
 	ck_assert_str_eq(p->mark.label, label);
 	ck_assert_uint_eq(p->target_time, 5000 + p->number);
-	ck_assert_msg(image_is(p->number), "told of point %d, and the replica is something else", (int)p->number);
+	ck_assert_msg(image_is(d.dir, &c, p->number), "told of point %d, and the replica is something else", (int)p->number);
 	told_point = p->number;
 	told_points++;
 }
@@ -153,16 +127,16 @@ START_TEST(test_first_copy_then_intervals)
 	check_ok(open_with(&tmk_io_real));
 	for (uint64_t n = 1; n <= 13; n++) {
 		check_ok(steps(n));
-		s = sidecar();
+		s = sidecar_of(d.dir);
 		check_honest();
 		if (n < 5) {
 			ck_assert_uint_eq(s.state, TMK_REPLICA_EMPTY);
 			ck_assert_uint_eq(s.applied, n); /* the first copy: as they come */
-			ck_assert(image_is(n));
+			ck_assert(image_is(d.dir, &c, n));
 		} else {
 			ck_assert_uint_eq(s.state, TMK_REPLICA_POINT);
 			ck_assert_uint_eq(s.point, last_mark(n));
-			ck_assert(image_is(last_mark(n))); /* I11 */
+			ck_assert(image_is(d.dir, &c, last_mark(n))); /* I11 */
 		}
 	}
 	ck_assert_uint_eq(told_points, 3);
@@ -188,7 +162,7 @@ START_TEST(test_all_at_once)
 	journal_fill(&c, &d, 1, c.count, 7);
 	check_ok(open_with(&tmk_io_real));
 	check_ok(steps(c.count));
-	ck_assert_uint_eq(sidecar().point, c.count);
+	ck_assert_uint_eq(sidecar_of(d.dir).point, c.count);
 	check_honest();
 	ck_assert_uint_eq(told_points, 5);
 	check_code(-EBUSY, ({
@@ -211,14 +185,14 @@ START_TEST(test_export_holds)
 	check_code(-EBUSY, tmk_applier_step(a, 6, 0, &g_err));
 	check_code(-EBUSY, tmk_applier_give_up_point(a, &g_err));
 	check_code(-EBUSY, tmk_applier_step(a, 6, 0, &g_err));
-	ck_assert_uint_eq(sidecar().state, TMK_REPLICA_POINT);
-	ck_assert(image_is(3));
+	ck_assert_uint_eq(sidecar_of(d.dir).state, TMK_REPLICA_POINT);
+	ck_assert(image_is(d.dir, &c, 3));
 	close_it();
 	check_ok(open_with(&tmk_io_real)); /* open does not wait either */
 	check_code(-EBUSY, tmk_applier_step(a, 6, 0, &g_err));
 	tmk_replica_close(reader);
 	check_ok(steps(6));
-	ck_assert(image_is(6));
+	ck_assert(image_is(d.dir, &c, 6));
 	check_honest();
 }
 END_TEST
@@ -233,14 +207,14 @@ START_TEST(test_give_up_point)
 	check_ok(open_with(&tmk_io_real));
 	check_ok(tmk_applier_give_up_point(a, &g_err)); /* there is none: nothing happens */
 	check_ok(steps(7));
-	ck_assert_uint_eq(sidecar().applied, 3);
+	ck_assert_uint_eq(sidecar_of(d.dir).applied, 3);
 	check_ok(tmk_applier_give_up_point(a, &g_err));
-	ck_assert_uint_eq(sidecar().state, TMK_REPLICA_EMPTY);
+	ck_assert_uint_eq(sidecar_of(d.dir).state, TMK_REPLICA_EMPTY);
 	check_ok(steps(7));
-	ck_assert_uint_eq(sidecar().applied, 7);
+	ck_assert_uint_eq(sidecar_of(d.dir).applied, 7);
 	ck_assert_uint_eq(told_point, 3);
 	check_ok(steps(8));
-	ck_assert_uint_eq(sidecar().point, 8);
+	ck_assert_uint_eq(sidecar_of(d.dir).point, 8);
 	check_honest();
 }
 END_TEST
@@ -254,7 +228,7 @@ static void between(uint64_t until)
 
 	check_ok(open_with(&tmk_io_real));
 	close_it();
-	for (unsigned int at = 1; sidecar().state != TMK_REPLICA_BETWEEN; at++) {
+	for (unsigned int at = 1; sidecar_of(d.dir).state != TMK_REPLICA_BETWEEN; at++) {
 		ck_assert_uint_lt(at, 1000);
 		if (!open_with(crash_new(&crash, at)))
 			while (ret > 0)
@@ -279,7 +253,7 @@ START_TEST(test_journal_put_back)
 	shell("rm -r %s/journal/* && cp %s/old/* %s/journal/", d.path, d.path, d.path);
 	check_ok(open_with(&tmk_io_real));
 	check_ok(steps(6)); /* what is applied needs no journal */
-	ck_assert_uint_eq(sidecar().point, 6);
+	ck_assert_uint_eq(sidecar_of(d.dir).point, 6);
 	{
 		struct tmk_journal_options o = journal_options(&c, &d, &tmk_io_real);
 		struct tmk_journal *j;
@@ -293,8 +267,8 @@ START_TEST(test_journal_put_back)
 		tmk_journal_close(j);
 	}
 	check_ok(steps(9));
-	ck_assert_uint_eq(sidecar().point, 9);
-	ck_assert(image_is(9));
+	ck_assert_uint_eq(sidecar_of(d.dir).point, 9);
+	ck_assert(image_is(d.dir, &c, 9));
 }
 END_TEST
 
@@ -309,10 +283,10 @@ START_TEST(test_journal_put_back_between)
 	check_ok(open_with(&tmk_io_real));
 	check_code(-EUCLEAN, steps(0));
 	check_code(-EUCLEAN, steps(5));
-	ck_assert_uint_eq(sidecar().state, TMK_REPLICA_BETWEEN);
+	ck_assert_uint_eq(sidecar_of(d.dir).state, TMK_REPLICA_BETWEEN);
 	shell("rm -r %s/journal/* && cp %s/new/* %s/journal/", d.path, d.path, d.path);
 	check_ok(steps(0)); /* the mark was durable when BETWEEN was: it ends what was begun whatever it is told */
-	ck_assert_uint_eq(sidecar().point, 7);
+	ck_assert_uint_eq(sidecar_of(d.dir).point, 7);
 	check_honest();
 }
 END_TEST
@@ -334,11 +308,11 @@ START_TEST(test_sidecar_one_back)
 	check_ok(steps(2));
 	close_it();
 	spill(d.dir, "sidecar", old, size);
-	ck_assert_uint_eq(sidecar().applied, 1);
+	ck_assert_uint_eq(sidecar_of(d.dir).applied, 1);
 	told_applied = 0;
 	check_ok(open_with(&tmk_io_real));
 	check_ok(steps(7));
-	ck_assert_uint_eq(sidecar().point, 7);
+	ck_assert_uint_eq(sidecar_of(d.dir).point, 7);
 	check_honest();
 	close_it();
 
@@ -368,8 +342,8 @@ START_TEST(test_sidecar_back_journal_trimmed)
 	tmk_journal_close(j);
 	check_ok(open_with(&tmk_io_real));
 	check_code(-EUCLEAN, steps(3));
-	ck_assert_uint_eq(sidecar().applied, 1);
-	ck_assert(image_is(1)); /* nothing was written */
+	ck_assert_uint_eq(sidecar_of(d.dir).applied, 1);
+	ck_assert(image_is(d.dir, &c, 1)); /* nothing was written */
 }
 END_TEST
 
@@ -391,7 +365,7 @@ START_TEST(test_other_chain)
 	journal_fill(&other, &d, 1, 8, 1);
 	check_ok(open_with(&tmk_io_real));
 	check_code(-EUCLEAN, steps(8));
-	ck_assert(image_is(3));
+	ck_assert(image_is(d.dir, &c, 3));
 	check_honest();
 	chain_free(&other);
 }
@@ -427,8 +401,8 @@ START_TEST(test_rot_keeps_point)
 	check_ok(open_with(&tmk_io_real));
 	check_code(-EUCLEAN, steps(8));
 	check_code(-EUCLEAN, steps(8));
-	ck_assert_uint_eq(sidecar().state, TMK_REPLICA_POINT);
-	ck_assert_uint_eq(sidecar().point, 3);
+	ck_assert_uint_eq(sidecar_of(d.dir).state, TMK_REPLICA_POINT);
+	ck_assert_uint_eq(sidecar_of(d.dir).point, 3);
 	check_honest();
 }
 END_TEST
@@ -456,7 +430,7 @@ START_TEST(test_fails_anywhere)
 			ck_assert_int_ne(g_err.code, -EUCLEAN);
 			check_honest();
 		}
-		ck_assert_uint_eq(sidecar().point, 10);
+		ck_assert_uint_eq(sidecar_of(d.dir).point, 10);
 		check_honest();
 		close_it();
 		shell("rm -f %s/disk* %s/sidecar", d.path, d.path);
@@ -491,9 +465,9 @@ START_TEST(test_crash)
 			crash_over(&crash, _i, &seed);
 			check_honest();
 		}
-		ck_assert_uint_eq(sidecar().point, 15);
+		ck_assert_uint_eq(sidecar_of(d.dir).point, 15);
 		ck_assert_uint_eq(told_point, 15);
-		ck_assert(image_is(15));
+		ck_assert(image_is(d.dir, &c, 15));
 		shell("rm -f %s/disk* %s/sidecar", d.path, d.path);
 		check_ok(tmk_replica_create(&tmk_io_real, d.dir, c.protection, &c.sizes, 1, &g_err));
 	}
@@ -545,9 +519,9 @@ START_TEST(test_batches)
 	ck_assert_uint_eq(segments(), 3);
 	check_ok(open_with(&tmk_io_real));
 	while ((ret = tmk_applier_step(a, 151, 0, &g_err)) == 1) {
-		if (sidecar().state == TMK_REPLICA_BETWEEN) {
+		if (sidecar_of(d.dir).state == TMK_REPLICA_BETWEEN) {
 			more++;
-			ck_assert_uint_gt(sidecar().applied, 1);
+			ck_assert_uint_gt(sidecar_of(d.dir).applied, 1);
 			check_ok(open_with(&tmk_io_real)); /* killed between two steps */
 			told_applied = 0;
 		}
@@ -555,8 +529,8 @@ START_TEST(test_batches)
 	}
 	check_ok(ret);
 	ck_assert_int_ge(more, 2);
-	ck_assert_uint_eq(sidecar().point, 151);
-	ck_assert(image_is(151));
+	ck_assert_uint_eq(sidecar_of(d.dir).point, 151);
+	ck_assert(image_is(d.dir, &c, 151));
 	ck_assert_uint_eq(segments(), 1); /* the one with the mark */
 	told_points = 0;
 	check_ok(open_with(&tmk_io_real));
@@ -591,8 +565,8 @@ START_TEST(test_first_copy_trims)
 	check_ok(open_with(&tmk_io_real));
 	while (tmk_applier_step(a, 150, 0, &g_err) == 1)
 		;
-	ck_assert_uint_eq(sidecar().applied, 150);
-	ck_assert(image_is(150));
+	ck_assert_uint_eq(sidecar_of(d.dir).applied, 150);
+	ck_assert(image_is(d.dir, &c, 150));
 	ck_assert_uint_eq(segments(), 1);
 }
 END_TEST

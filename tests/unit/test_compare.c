@@ -177,21 +177,13 @@ static void on_unread(const char *text, void *context)
 
 static const struct tmk_applier_events events = {.compared = on_compared, .unread = on_unread};
 
-static struct tmk_sidecar sidecar(void)
-{
-	struct tmk_sidecar s;
-
-	check_ok(tmk_sidecar_read(&tmk_io_real, d.dir, &s, &g_err));
-	return s;
-}
-
 /* A process begins. */
 static int open_with(const struct tmk_io *io)
 {
 	tmk_applier_close(a);
 	a = NULL;
 	memset(&told, 0, sizeof(told));
-	told.from = sidecar().applied;
+	told.from = sidecar_of(d.dir).applied;
 	return tmk_applier_open(&a, io, d.dir, &events, &g_err);
 }
 
@@ -227,7 +219,7 @@ static void fill_replica(bool marked)
 		write_range(disk, 0, DISK_SIZE, TMK_DATA);
 	append(end(marked));
 	check_ok(steps(1));
-	ck_assert_uint_eq(sidecar().state, marked ? TMK_REPLICA_POINT : TMK_REPLICA_EMPTY);
+	ck_assert_uint_eq(sidecar_of(d.dir).state, marked ? TMK_REPLICA_POINT : TMK_REPLICA_EMPTY);
 }
 
 /* _i: 0 EMPTY, 1 POINT. */
@@ -286,20 +278,6 @@ START_TEST(test_rot)
 }
 END_TEST
 
-static bool disk_is(int disk, uint64_t number)
-{
-	char name[20];
-	size_t size;
-	uint8_t *is;
-	bool same;
-
-	snprintf(name, sizeof(name), "disk-%d.raw", disk);
-	is = slurp(d.dir, name, &size);
-	same = size == DISK_SIZE && !memcmp(is, c.image[number][disk], DISK_SIZE);
-	free(is);
-	return same;
-}
-
 /* Chunks that hash nothing are not told; HASH changes nothing, and does not stop what is applied behind it. */
 START_TEST(test_changes_nothing)
 {
@@ -315,7 +293,7 @@ START_TEST(test_changes_nothing)
 	append(end(true));
 	check_ok(steps(3));
 	ck_assert_uint_eq(told.messages, 1);
-	ck_assert(disk_is(0, 3) && disk_is(1, 3));
+	ck_assert(disk_is(d.dir, &c, 0, 3) && disk_is(d.dir, &c, 1, 3));
 }
 END_TEST
 
@@ -368,7 +346,7 @@ START_TEST(test_behind_waiting_data)
 	check_said(5, 0, 4096, 8192, TMK_UNDECIDED);
 	check_said(5, 0, 8192, 12288, 0);
 	check_said(5, 1, TMK_PIECE, DISK_SIZE, TMK_UNDECIDED);
-	ck_assert_uint_eq(sidecar().applied, 1); /* I11 */
+	ck_assert_uint_eq(sidecar_of(d.dir).applied, 1); /* I11 */
 
 	/* In the interval behind the next mark nothing is touched yet. */
 	begin();
@@ -380,7 +358,7 @@ START_TEST(test_behind_waiting_data)
 	end(false); /* 7 */
 	append(6);
 	check_ok(steps(7));
-	ck_assert_uint_eq(sidecar().point, 6);
+	ck_assert_uint_eq(sidecar_of(d.dir).point, 6);
 	check_said(6, 0, 0, TMK_PIECE, TMK_UNDECIDED);
 	check_said(7, 0, 0, TMK_PIECE, TMK_DIFFERS);
 	check_said(7, 0, TMK_PIECE, DISK_SIZE, 0);
@@ -415,11 +393,11 @@ START_TEST(test_restart_empty)
 	write_range(0, 0, DISK_SIZE, TMK_DATA);
 	end(false); /* 3 */
 	append(2);
-	for (unsigned int at = 1; !disk_is(0, 3); at++) {
+	for (unsigned int at = 1; !disk_is(d.dir, &c, 0, 3); at++) {
 		ck_assert_uint_lt(at, 100);
 		stop_at(at, 3);
 	}
-	ck_assert_uint_eq(sidecar().applied, 1);
+	ck_assert_uint_eq(sidecar_of(d.dir).applied, 1);
 	check_ok(open_with(&tmk_io_real));
 	begin();
 	ask(0, 0, DISK_SIZE, NOWHERE);
@@ -472,14 +450,14 @@ START_TEST(test_restart_between)
 	ask(0, 0, DISK_SIZE, NOWHERE);
 	end(false); /* 5 */
 	append(2);
-	for (at = 1; sidecar().state != TMK_REPLICA_BETWEEN; at++) {
+	for (at = 1; sidecar_of(d.dir).state != TMK_REPLICA_BETWEEN; at++) {
 		ck_assert_uint_lt(at, 100);
 		stop_at(at, 5);
 	}
 	check_said(2, 0, 0, DISK_SIZE, 0);
 	check_ok(open_with(&tmk_io_real));
 	check_ok(steps(0)); /* it ends what was begun */
-	ck_assert_uint_eq(sidecar().point, 4);
+	ck_assert_uint_eq(sidecar_of(d.dir).point, 4);
 	check_said(2, 0, 0, DISK_SIZE, TMK_UNDECIDED);
 	check_said(4, 0, 0, DISK_SIZE, TMK_UNDECIDED);
 	check_said(4, 1, 0, DISK_SIZE, TMK_UNDECIDED);
@@ -551,7 +529,7 @@ START_TEST(test_bad_sector)
 	check_said(2, 1, 0, DISK_SIZE, 0);
 	check_said(3, 0, 0, TMK_PIECE, 0);
 	ck_assert_uint_eq(told.unread, 1);
-	ck_assert_uint_eq(sidecar().point, 3);
+	ck_assert_uint_eq(sidecar_of(d.dir).point, 3);
 	bad_from = 0;
 	bad_to = DISK_SIZE;
 	told.extents = 0;
@@ -687,7 +665,7 @@ START_TEST(test_crash)
 			a = NULL;
 			crash_over(&crash, _i, &seed);
 		}
-		ck_assert_uint_eq(sidecar().point, 16);
+		ck_assert_uint_eq(sidecar_of(d.dir).point, 16);
 		anew();
 	}
 	ck_assert_uint_gt(decided[0], 1000);
@@ -714,7 +692,7 @@ START_TEST(test_fails_anywhere)
 			while (steps(n + 2 < 16 ? n + 2 : 16))
 				ck_assert_uint_lt(tries++, 3);
 		}
-		ck_assert_uint_eq(sidecar().point, 11);
+		ck_assert_uint_eq(sidecar_of(d.dir).point, 11);
 		anew();
 	}
 }

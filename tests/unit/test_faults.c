@@ -317,31 +317,6 @@ static void create(void)
 	check_ok(tmk_replica_create(&tmk_io_real, d.dir, c.protection, &c.sizes, 1, &g_err));
 }
 
-static bool image_is(uint64_t number)
-{
-	bool same = true;
-
-	for (int disk = 0; disk < DISKS; disk++) {
-		char name[20];
-		size_t size;
-		uint8_t *is;
-
-		snprintf(name, sizeof(name), "disk-%d.raw", disk);
-		is = slurp(d.dir, name, &size);
-		same = same && size == DISK_SIZE && !memcmp(is, c.image[number][disk], size);
-		free(is);
-	}
-	return same;
-}
-
-static struct tmk_sidecar sidecar(void)
-{
-	struct tmk_sidecar s;
-
-	check_ok(tmk_sidecar_read(&tmk_io_real, d.dir, &s, &g_err));
-	return s;
-}
-
 START_TEST(test_replica_create)
 {
 	unsigned int kinds = _i ? TMK_IO_CHANGES : TMK_IO_ALL & ~TMK_IO_CLOSE;
@@ -358,8 +333,8 @@ START_TEST(test_replica_create)
 			check_fault(ret, ENOSPC, &fault);
 		ck_assert_msg(!_i || !ret == !fault.failed, "change %u failed, and nobody says so", at);
 		check_ok(tmk_replica_create(&tmk_io_real, d.dir, c.protection, &c.sizes, 1, &g_err));
-		ck_assert_uint_eq(sidecar().state, TMK_REPLICA_EMPTY);
-		ck_assert(image_is(0));
+		ck_assert_uint_eq(sidecar_of(d.dir).state, TMK_REPLICA_EMPTY);
+		ck_assert(image_is(d.dir, &c, 0));
 	}
 }
 END_TEST
@@ -399,11 +374,11 @@ START_TEST(test_replica_restart)
 		ret = tmk_replica_restart(io, d.dir, c.protection, &c.sizes, 2, &g_err);
 		if (ret)
 			check_fault(ret, EIO, &fault);
-		if (sidecar().state == TMK_REPLICA_POINT)
-			ck_assert(sidecar().point == 8 && image_is(8));
+		if (sidecar_of(d.dir).state == TMK_REPLICA_POINT)
+			ck_assert(sidecar_of(d.dir).point == 8 && image_is(d.dir, &c, 8));
 		check_ok(tmk_replica_restart(&tmk_io_real, d.dir, c.protection, &c.sizes, 2, &g_err));
-		ck_assert_uint_eq(sidecar().state, TMK_REPLICA_EMPTY);
-		ck_assert_uint_eq(sidecar().generation, 2);
+		ck_assert_uint_eq(sidecar_of(d.dir).state, TMK_REPLICA_EMPTY);
+		ck_assert_uint_eq(sidecar_of(d.dir).generation, 2);
 	}
 }
 END_TEST
@@ -430,13 +405,13 @@ START_TEST(test_give_up)
 		fault.calls = 0;
 		if (ret)
 			check_fault(ret, EIO, &fault);
-		if (sidecar().state == TMK_REPLICA_POINT)
-			ck_assert(sidecar().point == 12 && image_is(12));
+		if (sidecar_of(d.dir).state == TMK_REPLICA_POINT)
+			ck_assert(sidecar_of(d.dir).point == 12 && image_is(d.dir, &c, 12));
 		check_ok(tmk_applier_give_up_point(a, &g_err));
-		ck_assert_uint_eq(sidecar().state, TMK_REPLICA_EMPTY);
+		ck_assert_uint_eq(sidecar_of(d.dir).state, TMK_REPLICA_EMPTY);
 		apply(CHUNKS - 1);
-		ck_assert_uint_eq(sidecar().applied, CHUNKS - 1);
-		ck_assert(image_is(CHUNKS - 1));
+		ck_assert_uint_eq(sidecar_of(d.dir).applied, CHUNKS - 1);
+		ck_assert(image_is(d.dir, &c, CHUNKS - 1));
 		close_applier();
 	}
 }
