@@ -20,8 +20,7 @@
 #include "replica_disk.h"
 #include "sidecar.h"
 
-#define JOIN_MAX (1u << 20)    /* bytes of neighbours joined into one write */
-#define JOIN_SMALL (64u << 10) /* larger ones are not worth the copy */
+#define RUN_MOST (1u << 20) /* bytes of neighbours joined into one write */
 
 struct tmk_replica {
 	const struct tmk_io *io;
@@ -33,7 +32,13 @@ struct tmk_replica {
 	struct tmk_sidecar now;
 	unsigned int disk_count;
 	struct tmk_replica_disk disks[TMK_DISKS_MAX];
-	uint8_t *joined; /* JOIN_MAX */
+	/* DATA records that lie side by side on a disk, to be written at once */
+	struct {
+		uint16_t disk;
+		uint64_t offset;
+		size_t length;
+		uint8_t *data; /* RUN_MOST; aligned for what goes around the page cache */
+	} run;
 };
 
 /* ---- opening ---- */
@@ -104,8 +109,8 @@ static struct tmk_replica *allocate(const struct tmk_io *io, bool write)
 	r->io = io;
 	r->write = write;
 	r->dir = r->sidecar = -1;
-	r->joined = write ? malloc(JOIN_MAX) : NULL;
-	if (write && !r->joined) {
+	r->run.data = write ? aligned_alloc(TMK_REPLICA_ALIGN, RUN_MOST) : NULL;
+	if (write && !r->run.data) {
 		free(r);
 		return NULL;
 	}
@@ -144,7 +149,7 @@ void tmk_replica_close(struct tmk_replica *r)
 		r->io->close(r->io, r->sidecar);
 	if (r->dir >= 0)
 		close(r->dir);
-	free(r->joined);
+	free(r->run.data);
 	free(r);
 }
 
@@ -216,48 +221,35 @@ static int may_change(struct tmk_replica *r, struct tmk_error *err)
 	return 0;
 }
 
-/* A run of DATA records that lie side by side on the disk. */
-struct run {
-	uint16_t disk;
-	uint64_t offset;
-	size_t length;
-	const uint8_t *data; /* in the chunk, or r->joined */
-};
-
-static int run_write(struct tmk_replica *r, struct run *run, struct tmk_error *err)
+static int run_write(struct tmk_replica *r, struct tmk_error *err)
 {
-	size_t length = run->length;
+	size_t length = r->run.length;
 
-	run->length = 0;
-	return length ? tmk_replica_disk_write(&r->disks[run->disk], r->io, run->data, length, run->offset, err) : 0;
+	r->run.length = 0;
+	return length ? tmk_replica_disk_write(&r->disks[r->run.disk], r->io, r->run.data, length, r->run.offset, err) : 0;
 }
 
-static bool run_takes(const struct run *run, const struct tmk_record *record)
+static int run_add(struct tmk_replica *r, const struct tmk_record *record, const uint8_t *body, struct tmk_error *err)
 {
-	return run->length && run->disk == record->disk && run->offset + run->length == record->offset &&
-	       record->length <= JOIN_SMALL && run->length + record->length <= JOIN_MAX;
-}
+	bool follows = r->run.disk == record->disk && r->run.offset + r->run.length == record->offset;
+	uint64_t rest = record->length;
+	int ret = follows ? 0 : run_write(r, err);
 
-static int run_add(struct tmk_replica *r, struct run *run, const struct tmk_record *record, const uint8_t *body,
-		   struct tmk_error *err)
-{
-	int ret;
-
-	if (run_takes(run, record)) {
-		if (run->data != r->joined)
-			memcpy(r->joined, run->data, run->length);
-		memcpy(r->joined + run->length, body, record->length);
-		run->data = r->joined;
-		run->length += record->length;
-		return 0;
+	for (size_t part; !ret && rest; rest -= part, body += part) {
+		if (!r->run.length) {
+			r->run.disk = record->disk;
+			r->run.offset = record->offset + (record->length - rest);
+		}
+		part = rest < RUN_MOST - r->run.length ? rest : RUN_MOST - r->run.length;
+		memcpy(r->run.data + r->run.length, body, part);
+		r->run.length += part;
+		if (r->run.length == RUN_MOST)
+			ret = run_write(r, err);
 	}
-	ret = run_write(r, run, err);
-	*run = (struct run){.disk = record->disk, .offset = record->offset, .length = record->length, .data = body};
 	return ret;
 }
 
-static int redo(struct tmk_replica *r, struct run *run, const struct tmk_record *record, const uint8_t *body,
-		struct tmk_error *err)
+static int redo(struct tmk_replica *r, const struct tmk_record *record, const uint8_t *body, struct tmk_error *err)
 {
 	const struct tmk_replica_disk *d = &r->disks[record->disk];
 	int ret;
@@ -267,8 +259,8 @@ static int redo(struct tmk_replica *r, struct run *run, const struct tmk_record 
 	if (record->disk >= r->disk_count || record->offset > d->size || record->length > d->size - record->offset)
 		return tmk_error_set(err, -EUCLEAN, "a record names what disk-%u.raw does not have", record->disk);
 	if (record->type == TMK_DATA)
-		return run_add(r, run, record, body, err);
-	ret = run_write(r, run, err);
+		return run_add(r, record, body, err);
+	ret = run_write(r, err);
 	if (ret)
 		return ret;
 	if (record->type == TMK_ZERO)
@@ -282,7 +274,6 @@ int tmk_replica_apply(struct tmk_replica *r, const struct tmk_chunk *chunk, cons
 {
 	struct tmk_walk w = tmk_walk(chunk, raw);
 	struct tmk_record record;
-	struct run run = {0};
 	const uint8_t *body;
 	int ret = may_change(r, err);
 
@@ -292,9 +283,9 @@ int tmk_replica_apply(struct tmk_replica *r, const struct tmk_chunk *chunk, cons
 		ret = raise_numbers(r, r->now.sequence + 1, err);
 	r->raised = !ret;
 	while (!ret && tmk_walk_next(&w, &record, &body))
-		ret = redo(r, &run, &record, body, err);
+		ret = redo(r, &record, body, err);
 	if (!ret)
-		ret = run_write(r, &run, err);
+		ret = run_write(r, err);
 	r->broken = ret;
 	return ret;
 }

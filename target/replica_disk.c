@@ -12,6 +12,8 @@
 
 #include "buf.h"
 
+#define DIRECT_LEAST (128u << 10) /* bytes of a write that goes around the page cache */
+
 /* What is at disk-N.raw, links followed: 0, -ENOENT or why it cannot be one. */
 static int look(struct tmk_replica_disk *d, int dir, char name[24], struct tmk_error *err)
 {
@@ -40,10 +42,10 @@ static int open_it(struct tmk_replica_disk *d, const struct tmk_io *io, int dir,
 	return 0;
 }
 
-/* A filesystem that has no such thing says EINVAL: what is read goes through the page cache then. */
+/* A filesystem that has no such thing says EINVAL: everything goes through the page cache then. */
 static int open_direct(struct tmk_replica_disk *d, const struct tmk_io *io, int dir, const char *name, struct tmk_error *err)
 {
-	d->direct = io->open(io, dir, name, O_RDONLY | O_DIRECT, 0);
+	d->direct = io->open(io, dir, name, O_RDWR | O_DIRECT, 0);
 	return d->direct < 0 && d->direct != -EINVAL ? tmk_error_sys(err, d->direct, "cannot open %s", name) : 0;
 }
 
@@ -207,11 +209,21 @@ int tmk_replica_disk_read(const struct tmk_replica_disk *d, const struct tmk_io 
 
 /* ---- contents ---- */
 
+/* EINVAL: the disk's blocks are larger than TMK_REPLICA_ALIGN, or cut finer. */
+static int write_direct(const struct tmk_replica_disk *d, const struct tmk_io *io, const void *data, size_t size, uint64_t offset)
+{
+	if (d->direct < 0 || size < DIRECT_LEAST || offset % TMK_REPLICA_ALIGN || size % TMK_REPLICA_ALIGN)
+		return -EINVAL;
+	return io->write(io, d->direct, data, size, offset);
+}
+
 int tmk_replica_disk_write(const struct tmk_replica_disk *d, const struct tmk_io *io, const void *data, size_t size,
 			   uint64_t offset, struct tmk_error *err)
 {
-	int ret = io->write(io, d->fd, data, size, offset);
+	int ret = write_direct(d, io, data, size, offset);
 
+	if (ret == -EINVAL)
+		ret = io->write(io, d->fd, data, size, offset);
 	return ret ? tmk_error_sys(err, ret, "cannot write disk-%u.raw at byte %" PRIu64, d->index, offset) : 0;
 }
 

@@ -11,7 +11,7 @@
 struct tmk_replica_disk {
 	unsigned int index;
 	int fd;	     /* -1: closed */
-	int direct;  /* the same, to be read around the page cache; negative: its filesystem cannot, or it is no writer's */
+	int direct;  /* the same, around the page cache; negative: its filesystem cannot, or it is no writer's */
 	int carrier; /* descriptor of what bears the number: fd or dir */
 	uint64_t size;
 	bool block;
@@ -40,6 +40,7 @@ void tmk_replica_disk_uncache(const struct tmk_replica_disk *d, uint64_t offset,
 int tmk_replica_disk_read(const struct tmk_replica_disk *d, const struct tmk_io *io, void *data, size_t size, uint64_t offset,
 			  struct tmk_error *err);
 
+/* Around the page cache what is large and whole blocks, if that can be; `data` has to be aligned to TMK_REPLICA_ALIGN for it. */
 int tmk_replica_disk_write(const struct tmk_replica_disk *d, const struct tmk_io *io, const void *data, size_t size,
 			   uint64_t offset, struct tmk_error *err);
 /* Reads as zeroes afterwards. */
