@@ -1,25 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See compare.h. Reading is all that takes time. It goes around the page cache, since the disk is to be compared: that also takes
- * half the CPU, and suffers least where source and target share a machine. Few large reads: each is a wait for other threads. One
- * that reads while this one computes tags was tried, and was not quicker on two processors.
+ * See compare.h. Reads go around the page cache, since the disk is to be compared: that also takes half the CPU, and suffers
+ * least where source and target share a machine. A chunk's records are shared out among some threads, which end with it, so that
+ * the disk has something to do while tags are computed; each reads and computes one record after the other. What came of it is
+ * told by the caller's thread, in the order of the records.
  */
 #include "compare.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "piece.h"
 
-#define UNREAD_MOST 16 /* pieces of a chunk */
+#define UNREAD_MOST 16	 /* pieces of a chunk */
+#define WORKERS 3	 /* the caller's thread is one */
+#define WORTH (1u << 20) /* bytes that another thread is worth */
+#define PIECES_MOST (TMK_HASH_RANGE_MAX / TMK_PIECE + 1)
+_Static_assert(PIECES_MOST <= 64, "a bit for each piece of a record");
+
+/* A HASH record of the chunk; a bit of a word is a piece. */
+struct asked {
+	struct tmk_record record;
+	const uint8_t *body;
+	uint64_t undecided, differing; /* the second is what the workers find */
+	bool unread;		       /* not in one read: piece by piece */
+};
+
+struct work { /* of one chunk, shared by all workers */
+	const struct tmk_replica *replica;
+	struct asked *list;
+	atomic_uint next; /* the first that nobody took */
+	unsigned int count;
+};
+
+struct worker {
+	struct work *work;
+	struct tmk_tagger *tagger;
+	uint8_t *data; /* TMK_HASH_RANGE_MAX */
+	pthread_t thread;
+};
 
 struct tmk_compare {
 	struct tmk_compare_events events;
-	struct tmk_tagger *tagger;
-	uint8_t *data; /* TMK_HASH_RANGE_MAX */
+	struct worker workers[WORKERS];
+	struct asked *list; /* TMK_CHUNK_RECORDS_MAX */
 	struct tmk_compared result;
-	bool open;	     /* the last extent is of the record being compared */
+	bool open;	     /* the last extent is of the record being told */
 	bool told_unread;    /* of this chunk */
 	unsigned int unread; /* pieces of it that cannot be read */
 };
@@ -33,6 +63,16 @@ struct job {
 	bool mixed;	       /* the chunk has touched something itself */
 };
 
+static int workers_new(struct tmk_compare *c)
+{
+	for (unsigned int i = 0; i < WORKERS; i++) {
+		c->workers[i].data = aligned_alloc(TMK_REPLICA_ALIGN, TMK_HASH_RANGE_MAX);
+		if (!c->workers[i].data || tmk_tagger_new(&c->workers[i].tagger))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int tmk_compare_new(struct tmk_compare **out, const struct tmk_compare_events *events)
 {
 	struct tmk_compare *c = calloc(1, sizeof(*c));
@@ -41,8 +81,8 @@ int tmk_compare_new(struct tmk_compare **out, const struct tmk_compare_events *e
 	if (!c)
 		return -ENOMEM;
 	c->events = *events;
-	c->data = aligned_alloc(TMK_REPLICA_ALIGN, TMK_HASH_RANGE_MAX);
-	if (!c->data || tmk_tagger_new(&c->tagger)) {
+	c->list = calloc(TMK_CHUNK_RECORDS_MAX, sizeof(*c->list));
+	if (!c->list || workers_new(c)) {
 		tmk_compare_free(c);
 		return -ENOMEM;
 	}
@@ -54,8 +94,11 @@ void tmk_compare_free(struct tmk_compare *c)
 {
 	if (!c)
 		return;
-	tmk_tagger_free(c->tagger);
-	free(c->data);
+	for (unsigned int i = 0; i < WORKERS; i++) {
+		tmk_tagger_free(c->workers[i].tagger);
+		free(c->workers[i].data);
+	}
+	free(c->list);
 	free(c);
 }
 
@@ -137,11 +180,97 @@ static struct tmk_record piece_of(const struct tmk_record *record, uint64_t done
 	return piece;
 }
 
-static bool can_read(struct tmk_compare *c, const struct job *job, const struct tmk_record *part, void *data)
+static uint64_t undecided_pieces(const struct job *job, const struct tmk_record *record)
+{
+	struct tmk_record piece;
+	uint64_t bit = 1, found = 0;
+
+	for (uint64_t done = 0; done < record->length; done += piece.length, bit <<= 1) {
+		piece = piece_of(record, done);
+		if (undecided(job, &piece))
+			found |= bit;
+	}
+	return found;
+}
+
+static bool any_decided(const struct asked *a)
+{
+	return a->undecided != (UINT64_MAX >> (64 - tmk_piece_count(a->record.offset, a->record.length)));
+}
+
+/* ---- the workers ---- */
+
+static bool differs(struct tmk_tagger *tagger, const struct tmk_record *piece, const uint8_t *data, const uint8_t *tag)
+{
+	uint8_t own[TMK_TAG_SIZE];
+
+	tmk_tagger_tag(tagger, piece->offset, data, (size_t)piece->length, own);
+	return memcmp(own, tag, sizeof(own));
+}
+
+static void compare_one(const struct worker *w, struct asked *a)
+{
+	const uint8_t *tag = a->body + TMK_TAG_KEY;
+	struct tmk_record piece;
+	struct tmk_error err;
+	uint64_t bit = 1;
+
+	a->unread = tmk_replica_read(w->work->replica, a->record.disk, w->data, (size_t)a->record.length, a->record.offset, &err);
+	if (a->unread)
+		return;
+	tmk_tagger_key(w->tagger, a->body);
+	for (uint64_t done = 0; done < a->record.length; done += piece.length, bit <<= 1, tag += TMK_TAG_SIZE) {
+		piece = piece_of(&a->record, done);
+		if (!(a->undecided & bit) && differs(w->tagger, &piece, w->data + done, tag))
+			a->differing |= bit;
+	}
+}
+
+static void *work_on(void *context)
+{
+	const struct worker *w = context;
+	struct work *work = w->work;
+
+	for (unsigned int i; (i = atomic_fetch_add(&work->next, 1)) < work->count;)
+		if (any_decided(&work->list[i]))
+			compare_one(w, &work->list[i]);
+	return NULL;
+}
+
+/* Signals are the business of the thread that starts it. */
+static bool start(struct worker *w)
+{
+	sigset_t all, before;
+	int ret;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ret = pthread_create(&w->thread, NULL, work_on, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return !ret;
+}
+
+/* Where no thread is to be had, this one does it alone. */
+static void share_out(struct tmk_compare *c, struct work *work, uint64_t bytes)
+{
+	unsigned int started = 1;
+
+	for (unsigned int i = 0; i < WORKERS; i++)
+		c->workers[i].work = work;
+	while (started < WORKERS && bytes > started * (uint64_t)WORTH && start(&c->workers[started]))
+		started++;
+	work_on(&c->workers[0]);
+	while (--started)
+		pthread_join(c->workers[started].thread, NULL);
+}
+
+/* ---- what came of it ---- */
+
+static bool can_read(struct tmk_compare *c, const struct tmk_replica *replica, const struct tmk_record *part, void *data)
 {
 	struct tmk_error err;
 
-	if (!tmk_replica_read(job->replica, part->disk, data, (size_t)part->length, part->offset, &err))
+	if (!tmk_replica_read(replica, part->disk, data, (size_t)part->length, part->offset, &err))
 		return true;
 	if (!c->told_unread && c->events.unread)
 		c->events.unread(err.text, c->events.context);
@@ -149,51 +278,38 @@ static bool can_read(struct tmk_compare *c, const struct job *job, const struct 
 	return false;
 }
 
-static bool any_decided(const struct job *job, const struct tmk_record *record)
+/* What cannot be read is not what was hashed, and to write it again is what mends a bad sector. Where hardly anything can be read
+ * it is the disk that needs mending, and nobody should send all of it anew. */
+static void add_unread(struct tmk_compare *c, const struct tmk_replica *replica, const struct asked *a,
+		       const struct tmk_record *piece, const uint8_t *tag)
 {
-	struct tmk_record piece;
+	const struct worker *w = &c->workers[0];
 
-	for (uint64_t done = 0; done < record->length; done += piece.length) {
-		piece = piece_of(record, done);
-		if (!undecided(job, &piece))
-			return true;
+	if (!can_read(c, replica, piece, w->data)) {
+		add(c, ++c->unread <= UNREAD_MOST ? TMK_DIFFERS : TMK_UNDECIDED, piece);
+		return;
 	}
-	return false;
+	tmk_tagger_key(w->tagger, a->body);
+	if (differs(w->tagger, piece, w->data, tag))
+		add(c, TMK_DIFFERS, piece);
 }
 
-/* At once; piece by piece if that does not work: what cannot be read is not what was hashed, and to write it again is what mends
- * a bad sector. Where hardly anything can be read it is the disk that needs mending, and nobody should send all of it anew. */
-static void compare_pieces(struct tmk_compare *c, const struct job *job, const struct tmk_record *record, const uint8_t *body)
+static void add_record(struct tmk_compare *c, const struct tmk_replica *replica, const struct asked *a)
 {
-	const uint8_t *tags = body + TMK_TAG_KEY;
-	bool whole = can_read(c, job, record, c->data);
+	const uint8_t *tag = a->body + TMK_TAG_KEY;
 	struct tmk_record piece;
-	uint8_t tag[TMK_TAG_SIZE];
+	uint64_t bit = 1;
 
-	tmk_tagger_key(c->tagger, body);
-	for (uint64_t done = 0; done < record->length; done += piece.length, tags += TMK_TAG_SIZE) {
-		piece = piece_of(record, done);
-		if (undecided(job, &piece)) {
+	c->open = false;
+	for (uint64_t done = 0; done < a->record.length; done += piece.length, bit <<= 1, tag += TMK_TAG_SIZE) {
+		piece = piece_of(&a->record, done);
+		if (a->undecided & bit)
 			add(c, TMK_UNDECIDED, &piece);
-			continue;
-		}
-		if (!whole && !can_read(c, job, &piece, c->data + done)) {
-			add(c, ++c->unread <= UNREAD_MOST ? TMK_DIFFERS : TMK_UNDECIDED, &piece);
-			continue;
-		}
-		tmk_tagger_tag(c->tagger, piece.offset, c->data + done, (size_t)piece.length, tag);
-		if (memcmp(tag, tags, sizeof(tag)))
+		else if (a->unread)
+			add_unread(c, replica, a, &piece, tag);
+		else if (a->differing & bit)
 			add(c, TMK_DIFFERS, &piece);
 	}
-}
-
-static void compare_record(struct tmk_compare *c, const struct job *job, const struct tmk_record *record, const uint8_t *body)
-{
-	c->open = false;
-	if (any_decided(job, record))
-		compare_pieces(c, job, record, body);
-	else
-		add(c, TMK_UNDECIDED, record);
 }
 
 /* ---- a chunk ---- */
@@ -209,26 +325,42 @@ static void uncache(const struct tmk_replica *replica, struct tmk_walk w)
 			tmk_replica_uncache(replica, record.disk, record.offset, record.length);
 }
 
+/* The HASH records, and what cannot be decided of them; bytes of their ranges. */
+static uint64_t list_asked(struct job *job, struct tmk_walk w, struct work *work)
+{
+	struct tmk_record record;
+	const uint8_t *body;
+	uint64_t bytes = 0;
+
+	while (work->count < TMK_CHUNK_RECORDS_MAX && tmk_walk_next(&w, &record, &body)) {
+		job->mixed |= changes(&record);
+		if (record.type != TMK_HASH)
+			continue;
+		job->at = w.at;
+		work->list[work->count++] =
+			(struct asked){.record = record, .body = body, .undecided = undecided_pieces(job, &record)};
+		bytes += record.length;
+	}
+	return bytes;
+}
+
 void tmk_compare_chunk(struct tmk_compare *c, const struct tmk_replica *replica, const struct tmk_touched *touched,
 		       const struct tmk_chunk *chunk, const uint8_t *raw)
 {
 	struct tmk_walk w = tmk_walk(chunk, raw);
 	struct job job = {.replica = replica, .touched = touched, .start = w};
-	struct tmk_record record;
-	const uint8_t *body;
+	struct work work = {.replica = replica, .list = c->list};
+	uint64_t bytes = list_asked(&job, w, &work);
 
 	c->result.number = chunk->number;
 	c->result.count = 0;
 	c->told_unread = false;
 	c->unread = 0;
-	if (replica)
+	if (replica) {
 		uncache(replica, w);
-	while (tmk_walk_next(&w, &record, &body)) {
-		job.mixed |= changes(&record);
-		if (record.type != TMK_HASH)
-			continue;
-		job.at = w.at;
-		compare_record(c, &job, &record, body);
+		share_out(c, &work, bytes);
 	}
+	for (unsigned int i = 0; i < work.count; i++)
+		add_record(c, replica, &c->list[i]);
 	tell(c, false);
 }
