@@ -271,7 +271,7 @@ int tmk_protection_marked(struct tmk_protection *p, const uint8_t id[16], struct
 	return rc;
 }
 
-int tmk_protection_verify(struct tmk_protection *p, uint64_t rate, uint64_t *pass, struct tmk_error *err)
+int tmk_protection_verify(struct tmk_protection *p, uint64_t rate, struct tmk_verify_state *before, struct tmk_error *err)
 {
 	int rc = 0;
 
@@ -287,7 +287,7 @@ int tmk_protection_verify(struct tmk_protection *p, uint64_t rate, uint64_t *pas
 		p->verify = BEGIN;
 		p->verify_rate = rate;
 	}
-	*pass = p->status.verify.passes;
+	*before = p->status.verify;
 	pthread_mutex_unlock(&p->lock);
 	wake(p);
 	return rc;

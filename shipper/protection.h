@@ -36,9 +36,8 @@ int tmk_protection_mark(struct tmk_protection *p, bool app, const char *label, c
 /* What became of it: -EAGAIN not yet, 0 durable at the target, else why not; -ENOENT: not asked for. */
 int tmk_protection_marked(struct tmk_protection *p, const uint8_t id[16], struct tmk_error *err);
 
-/* Begins a verify of all disks; rate: bytes a second, 0: as configured. *pass: how many had ended then. -EBUSY: one is under way.
- */
-int tmk_protection_verify(struct tmk_protection *p, uint64_t rate, uint64_t *pass, struct tmk_error *err);
+/* Begins a verify of all disks; rate: bytes a second, 0: as configured. *before: as it stood then. -EBUSY: one is under way. */
+int tmk_protection_verify(struct tmk_protection *p, uint64_t rate, struct tmk_verify_state *before, struct tmk_error *err);
 /* -ENOENT: none is under way. */
 int tmk_protection_verify_cancel(struct tmk_protection *p, struct tmk_error *err);
 /* *waits: one that was asked for has not begun. */

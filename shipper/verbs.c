@@ -228,8 +228,14 @@ static int verb_mark(struct answer *a)
 	return finish(a, json_pack("{s:s, s:s, s:b}", "name", name, "id", hex, "durable", wait));
 }
 
-/* Until the pass that began when `pass` had ended is over. */
-static int wait_verified(struct answer *a, const char *name, uint64_t pass, struct tmk_verify_state *out)
+/* An asked pass came to its end since. A cancelled one leaves nothing, and another one may be under way already. */
+static bool ended_well(const struct tmk_verify_state *before, const struct tmk_verify_state *now)
+{
+	return now->pass.last.asked && now->pass.last.time != before->pass.last.time;
+}
+
+/* Until the pass that was asked for then is over. */
+static int wait_verified(struct answer *a, const char *name, const struct tmk_verify_state *before, struct tmk_verify_state *out)
 {
 	bool waits;
 
@@ -240,8 +246,8 @@ static int wait_verified(struct answer *a, const char *name, uint64_t pass, stru
 			return a->err.code;
 		tmk_protection_verified(p, out, &waits);
 		tmk_roster_put(a->daemon->roster, name);
-		if (!waits && (out->passes != pass || !out->pass.asked))
-			return out->cancelled ? tmk_error_set(&a->err, -ECANCELED, "the verify was cancelled") : 0;
+		if (!waits && (out->passes != before->passes || !out->pass.asked))
+			return ended_well(before, out) ? 0 : tmk_error_set(&a->err, -ECANCELED, "the verify was cancelled");
 		if (client_left(a->call) ||
 		    !tmk_control_progress(a->call, json_pack("{s:I, s:I}", "done", (json_int_t)out->pass.done, "total",
 							     (json_int_t)out->total))) {
@@ -254,14 +260,14 @@ static int wait_verified(struct answer *a, const char *name, uint64_t pass, stru
 	}
 }
 
-static int begin_verify(struct answer *a, const char *name, bool cancel, uint64_t rate, uint64_t *pass)
+static int begin_verify(struct answer *a, const char *name, bool cancel, uint64_t rate, struct tmk_verify_state *before)
 {
 	struct tmk_protection *p = tmk_roster_get(a->daemon->roster, name, &a->err);
 	int rc;
 
 	if (!p)
 		return a->err.code;
-	rc = cancel ? tmk_protection_verify_cancel(p, &a->err) : tmk_protection_verify(p, rate, pass, &a->err);
+	rc = cancel ? tmk_protection_verify_cancel(p, &a->err) : tmk_protection_verify(p, rate, before, &a->err);
 	tmk_roster_put(a->daemon->roster, name);
 	return rc;
 }
@@ -271,17 +277,16 @@ static int verb_verify(struct answer *a)
 	const char *name;
 	int wait = 0, cancel = 0, rc;
 	json_int_t rate = 0;
-	uint64_t pass = 0;
-	struct tmk_verify_state v = {0};
+	struct tmk_verify_state before, v = {0};
 
 	rc = unpack(a, "{s:s, s?b, s?b, s?I !}", "name", &name, "wait", &wait, "cancel", &cancel, "rate", &rate);
 	if (rc)
 		return rc;
 	if (rate < 0 || (cancel && (wait || rate)))
 		return tmk_error_set(&a->err, -EINVAL, "rate is bytes a second; cancel goes with nothing else");
-	rc = begin_verify(a, name, cancel, (uint64_t)rate, &pass);
+	rc = begin_verify(a, name, cancel, (uint64_t)rate, &before);
 	if (!rc && wait)
-		rc = wait_verified(a, name, pass, &v);
+		rc = wait_verified(a, name, &before, &v);
 	if (rc)
 		return rc;
 	return finish(a,

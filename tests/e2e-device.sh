@@ -40,6 +40,24 @@ losetup -d "$DISK"
 e2e_until 20 losetup "$DISK" "$DISK_FILE" || fail "the loop device stays"
 again away
 
+say "a verify that was cancelled while the disk was away has compared nothing, and does not say that it has"
+e2e_shipper_stop
+losetup -d "$DISK"
+away() { ! losetup "$DISK" >/dev/null 2>&1; }
+e2e_until 20 away || fail "the loop device stays"
+e2e_shipper_start
+source_ verify web --wait >"$W/verify.out" 2>&1 &
+VERIFY=$!
+cancelled() { source_ verify web --cancel >/dev/null 2>&1; }
+e2e_until 20 cancelled || fail "it cannot be cancelled"
+rc=0
+wait "$VERIFY" || rc=$?
+[ $rc -ne 0 ] || fail "said of a verify that never began: $(cat "$W/verify.out")"
+grep -q cancelled "$W/verify.out" || fail "said: $(cat "$W/verify.out")"
+e2e_shipper_stop
+e2e_until 20 losetup "$DISK" "$DISK_FILE" || fail "the loop device stays"
+again back
+
 say "one disk of two is unknown to the tracker, and the target was put back to before the first chunk: the other one travels too"
 e2e_disk ONE 16M
 e2e_disk TWO 16M

@@ -67,6 +67,20 @@ source_ verify web --cancel >/dev/null
 e2e_until 10 e2e_is web .verify.running false || fail "it is not cancelled"
 source_ verify web --cancel 2>/dev/null && fail "what is not there was cancelled"
 
+say "who waits for one that is cancelled, and another one begun, is not told that it ended"
+source_ verify web --wait --rate 1M >"$W/verify.out" 2>&1 &
+WAITS=$!
+e2e_until 10 e2e_is web .verify.running true || fail "it does not begin"
+source_ verify web --cancel >/dev/null
+another() { source_ verify web --rate 1M >/dev/null 2>&1; }
+e2e_until 10 another || fail "another one does not begin"
+rc=0
+wait "$WAITS" || rc=$?
+[ $rc -ne 0 ] || fail "said of a cancelled verify: $(cat "$W/verify.out")"
+grep -q 'was cancelled' "$W/verify.out" || fail "said: $(cat "$W/verify.out")"
+source_ verify web --cancel >/dev/null
+e2e_until 10 e2e_is web .verify.running false || fail "it is not cancelled"
+
 say "marks lost, writes that nobody saw: hash first, and only what differs is sent"
 lose_marks
 for block in 7 8 20000 30001; do writes_nobody_sees $block; done
