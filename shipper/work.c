@@ -314,18 +314,27 @@ static int finish_round(struct tmk_protection *p, struct tmk_error *err)
 	return rc ? rc : tmk_round_step(w->round, err);
 }
 
+/* Not under the lock: what is under way is given up, which may wait for a disk. */
 static void take_verify_wish(struct tmk_protection *p)
 {
 	struct tmk_work *w = &p->work;
+	uint64_t rate;
+	int wish;
 
 	pthread_mutex_lock(&p->lock);
-	if (p->verify == BEGIN)
-		tmk_verify_ask(w->verify, p->verify_rate);
-	else if (p->verify == CANCEL)
+	wish = p->verify;
+	rate = p->verify_rate;
+	pthread_mutex_unlock(&p->lock);
+	if (wish == LEAVE)
+		return;
+	if (wish == BEGIN)
+		tmk_verify_ask(w->verify, rate);
+	else
 		tmk_verify_cancel(w->verify);
-	if (p->verify != LEAVE)
-		p->status.verify = *tmk_verify_state(w->verify);
-	p->verify = LEAVE;
+	pthread_mutex_lock(&p->lock);
+	p->status.verify = *tmk_verify_state(w->verify);
+	if ((int)p->verify == wish) /* else it was cancelled meanwhile */
+		p->verify = LEAVE;
 	pthread_mutex_unlock(&p->lock);
 }
 
