@@ -263,6 +263,7 @@ int main(void)
 	Suite *suite = suite_create("store");
 	TCase *t = tcase_create("store");
 
+	tcase_set_timeout(t, 100); /* two_writers flushes 800 times */
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, spec_round_trip);
 	tcase_add_loop_test(t, names_stay_inside, 0, 7);
