@@ -30,6 +30,22 @@ uint64_t tmk_clock_ns(void)
 	return clock_ns(CLOCK_REALTIME);
 }
 
+/* 64 bytes at once: as fast as memory. */
+bool tmk_all_zero(const void *data, size_t size)
+{
+	const uint8_t *at = data;
+	uint64_t w[8];
+
+	for (; size >= sizeof(w); at += sizeof(w), size -= sizeof(w)) {
+		memcpy(w, at, sizeof(w));
+		if (w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7])
+			return false;
+	}
+	while (size && !*at)
+		at++, size--;
+	return !size;
+}
+
 void tmk_hex(const uint8_t *data, size_t size, char *out)
 {
 	static const char digits[] = "0123456789abcdef";

@@ -10,8 +10,9 @@
 
 #include "error.h"
 
-uint64_t tmk_now_ms(void);				   /* CLOCK_MONOTONIC */
-uint64_t tmk_clock_ns(void);				   /* CLOCK_REALTIME since 1970 */
+uint64_t tmk_now_ms(void);   /* CLOCK_MONOTONIC */
+uint64_t tmk_clock_ns(void); /* CLOCK_REALTIME since 1970 */
+bool tmk_all_zero(const void *data, size_t size);
 void tmk_hex(const uint8_t *data, size_t size, char *out); /* out: 2 * size + 1 */
 bool tmk_unhex(const char *text, uint8_t *out, size_t size);
 /* "1.5 GiB"; out: 32 bytes. */

@@ -15,6 +15,7 @@
 
 #include "piece.h"
 #include "reader.h"
+#include "util.h"
 
 #define UNIT 4096u
 #define COVERED_MAX 4096u
@@ -92,19 +93,6 @@ bool tmk_packer_empty(const struct tmk_packer *p)
 }
 
 /* ---- zeroes ---- */
-/* length: a multiple of 512, as all are */
-static bool all_zero(const uint8_t *data, uint32_t length)
-{
-	uint64_t w[8];
-
-	for (uint32_t i = 0; i < length; i += sizeof(w)) {
-		memcpy(w, data + i, sizeof(w));
-		if (w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7])
-			return false;
-	}
-	return true;
-}
-
 /* Divides content into runs of zero and other units; the number of runs. */
 static uint32_t divide(uint64_t offset, const uint8_t *data, uint32_t length, struct run runs[RUNS_MAX])
 {
@@ -115,7 +103,7 @@ static uint32_t divide(uint64_t offset, const uint8_t *data, uint32_t length, st
 		unit = UNIT - (uint32_t)((offset + at) % UNIT);
 		if (unit > length - at)
 			unit = length - at;
-		zero = all_zero(data + at, unit);
+		zero = tmk_all_zero(data + at, unit);
 		if (!count || runs[count - 1].zero != zero)
 			runs[count++] = (struct run){.zero = zero};
 		runs[count - 1].length += unit;

@@ -3,9 +3,9 @@
 #include "sparse.h"
 
 #include <errno.h>
-#include <stdbool.h>
-#include <string.h>
 #include <unistd.h>
+
+#include "util.h"
 
 #define PIECE (64u << 10) /* bytes; about what filesystems allocate at once */
 
@@ -18,11 +18,6 @@ uint64_t tmk_sparse_from(int fd, uint64_t offset, uint64_t size)
 	return errno == ENXIO ? size : offset;
 }
 
-static bool all_zero(const uint8_t *data, size_t size)
-{
-	return !size || (!data[0] && !memcmp(data, data + 1, size - 1));
-}
-
 int tmk_sparse_write(const struct tmk_io *io, int fd, const uint8_t *data, size_t size, uint64_t offset)
 {
 	int ret = 0;
@@ -30,7 +25,7 @@ int tmk_sparse_write(const struct tmk_io *io, int fd, const uint8_t *data, size_
 	for (size_t at = 0; !ret && at < size; at += PIECE) {
 		size_t length = size - at < PIECE ? size - at : PIECE;
 
-		if (!all_zero(data + at, length))
+		if (!tmk_all_zero(data + at, length))
 			ret = io->write(io, fd, data + at, length, offset + at);
 	}
 	return ret;

@@ -28,8 +28,9 @@ static void teardown(void)
 	tmk_tagger_free(tagger);
 }
 
-/* wire.h's words, with OpenSSL's MAC interface. */
-static void gmac(const uint8_t *with, uint64_t number, const uint8_t *bytes, size_t size, uint8_t tag[TMK_TAG_SIZE])
+/* wire.h's words, with OpenSSL's MAC interface. zeroes: how many; then there are no bytes. */
+static void gmac_of(const uint8_t *with, uint64_t number, uint32_t zeroes, const uint8_t *bytes, size_t size,
+		    uint8_t tag[TMK_TAG_SIZE])
 {
 	EVP_MAC *mac = EVP_MAC_fetch(NULL, "GMAC", NULL);
 	EVP_MAC_CTX *context = EVP_MAC_CTX_new(mac);
@@ -41,12 +42,19 @@ static void gmac(const uint8_t *with, uint64_t number, const uint8_t *bytes, siz
 
 	for (int i = 0; i < 8; i++)
 		iv[i] = (uint8_t)(number >> 8 * i);
+	for (int i = 0; i < 4; i++)
+		iv[8 + i] = (uint8_t)(zeroes >> 8 * i);
 	ck_assert_int_eq(EVP_MAC_init(context, with, TMK_TAG_KEY, params), 1);
 	ck_assert_int_eq(EVP_MAC_update(context, bytes, size), 1);
 	ck_assert_int_eq(EVP_MAC_final(context, tag, &length, TMK_TAG_SIZE), 1);
 	ck_assert_uint_eq(length, TMK_TAG_SIZE);
 	EVP_MAC_CTX_free(context);
 	EVP_MAC_free(mac);
+}
+
+static void gmac(const uint8_t *with, uint64_t number, const uint8_t *bytes, size_t size, uint8_t tag[TMK_TAG_SIZE])
+{
+	gmac_of(with, number, 0, bytes, size, tag);
 }
 
 static void tag_at(uint64_t offset, const uint8_t *bytes, size_t size, uint8_t tag[TMK_TAG_SIZE])
@@ -149,11 +157,32 @@ START_TEST(everything_counts)
 	/* Where in its piece a range begins is the record's to say. */
 	tag_at(512, data, 4096, other);
 	ck_assert_mem_eq(tag, other, TMK_TAG_SIZE);
-	/* Zeroes have a tag too, and not that of other many zeroes. */
-	memset(data, 0, sizeof(data));
-	tag_at(0, data, 512, tag);
-	tag_at(0, data, 1024, other);
-	ck_assert_mem_ne(tag, other, TMK_TAG_SIZE);
+}
+END_TEST
+
+/* A tag of their own: not that of other many zeroes, nor what it was if they were content. */
+START_TEST(zeroes)
+{
+	static const size_t sizes[] = {512, 1024, 4096, TMK_PIECE - 512, TMK_PIECE};
+	uint8_t got[TMK_TAG_SIZE], want[TMK_TAG_SIZE], before[TMK_TAG_SIZE] = {0};
+
+	memset(data, 0, TMK_PIECE);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		tag_at(7 * TMK_PIECE, data, sizes[i], got);
+		gmac_of(key, 7, sizes[i], NULL, 0, want);
+		ck_assert_mem_eq(got, want, TMK_TAG_SIZE);
+		ck_assert_mem_ne(got, before, TMK_TAG_SIZE);
+		memcpy(before, got, TMK_TAG_SIZE);
+		gmac(key, 7, data, sizes[i], want);
+		ck_assert_mem_ne(got, want, TMK_TAG_SIZE);
+	}
+	for (size_t at = 0; at < TMK_PIECE; at += at < TMK_PIECE - 600 ? 509 : 1) { /* one byte that is no zero, wherever it is */
+		data[at] = 1;
+		tag_at(0, data, TMK_PIECE, got);
+		gmac(key, 0, data, TMK_PIECE, want);
+		ck_assert_mem_eq(got, want, TMK_TAG_SIZE);
+		data[at] = 0;
+	}
 }
 END_TEST
 
@@ -169,6 +198,7 @@ int main(void)
 	tcase_add_test(pieces, as_openssl_says);
 	tcase_add_test(pieces, bodies);
 	tcase_add_test(pieces, everything_counts);
+	tcase_add_test(pieces, zeroes);
 	suite_add_tcase(suite, pieces);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
