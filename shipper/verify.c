@@ -307,15 +307,20 @@ static int submit_suspect(struct tmk_verify *v, struct tmk_error *err)
 	return 0;
 }
 
+/* Suspects whose turn did not come stay ripe. */
+static bool read_enough(const struct tmk_verify *v, bool hurry)
+{
+	if (v->second ? v->suspect == v->suspects.count : v->at >= v->until)
+		return true;
+	return tmk_now_ms() - v->began >= (hurry ? HURRIED_MS : BATCH_MS);
+}
+
 static int submit(struct tmk_verify *v, bool hurry, struct tmk_error *err)
 {
 	int rc = 0;
 
 	while (!rc && !v->enough) {
-		if (v->second)
-			v->enough = v->suspect == v->suspects.count;
-		else
-			v->enough = v->at >= v->until || tmk_now_ms() - v->began >= (hurry ? HURRIED_MS : BATCH_MS);
+		v->enough = read_enough(v, hurry);
 		if (!v->enough)
 			rc = v->second ? submit_suspect(v, err) : submit_next(v, err);
 	}

@@ -84,6 +84,39 @@ START_TEST(a_batch_has_an_end)
 }
 END_TEST
 
+/* A second look, too: those that it did not come to are looked at in the next batch. */
+START_TEST(a_second_look_has_an_end)
+{
+	static const uint64_t limits[] = {2000, 500};
+	const unsigned count = 100;
+	bool hurry = _i;
+
+	for (unsigned i = 0; i < count; i++)
+		verdicts[0][i * (TMK_READ_MAX / TMK_PIECE)] = TMK_DIFFERS;
+	tmk_verify_ask(verify, 0);
+	batch();
+	clock_ms += TMK_SECOND_LOOK_MS;
+	read_bytes = 0;
+	tmk_verify_begin(verify);
+	step(hurry);
+	clock_ms += limits[_i] - 1;
+	step(hurry);
+	ck_assert_uint_eq(read_bytes, 2 * READS * TMK_PIECE);
+	clock_ms++;
+	step(hurry);
+	ck_assert_uint_eq(read_bytes, 2 * READS * TMK_PIECE);
+	ck_assert_uint_eq(read_count, 0);
+	answer();
+	step(hurry);
+	ck_assert(!tmk_verify_active(verify));
+	ck_assert(!pass()->last.known);
+	ck_assert_uint_eq(pass()->different, 2 * READS * TMK_PIECE);
+	batch();
+	ck_assert_uint_eq(read_bytes, count * TMK_PIECE);
+	ck_assert_uint_eq(pass()->last.different, count * TMK_PIECE);
+}
+END_TEST
+
 START_TEST(while_the_window_is_full)
 {
 	tmk_verify_ask(verify, 0);
@@ -432,6 +465,7 @@ int main(void)
 	tcase_add_test(t, the_rolling_pass_catches_up);
 	tcase_add_test(t, only_when_asked);
 	tcase_add_loop_test(t, a_batch_has_an_end, 0, 2);
+	tcase_add_loop_test(t, a_second_look_has_an_end, 0, 2);
 	tcase_add_test(t, while_the_window_is_full);
 	tcase_add_test(t, while_the_rate_says_wait);
 	tcase_add_test(t, given_up_for_a_round);
