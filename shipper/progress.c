@@ -21,18 +21,18 @@ static bool path_of(char path[512], const char *run_dir, const char *name)
 
 static bool unpack(json_t *o, struct tmk_progress *out, char protection[33])
 {
-	json_int_t done, different, skipped, started, time = 0, last_different = 0, last_skipped = 0;
+	json_int_t done, different, skipped, started, rate = 0, time = 0, last_different = 0, last_skipped = 0;
 	int asked, last_asked = 0;
 	const char *id;
 	json_t *last = NULL;
 
-	if (json_unpack(o, "{s:s, s:b, s:I, s:I, s:I, s:I, s:o}", "protection", &id, "asked", &asked, "done", &done, "different",
-			&different, "skipped", &skipped, "started", &started, "last", &last))
+	if (json_unpack(o, "{s:s, s:b, s:I, s:I, s:I, s:I, s?I, s:o}", "protection", &id, "asked", &asked, "done", &done,
+			"different", &different, "skipped", &skipped, "started", &started, "rate", &rate, "last", &last))
 		return false;
 	if (!json_is_null(last) && json_unpack(last, "{s:b, s:I, s:I, s:I}", "asked", &last_asked, "time", &time, "different",
 					       &last_different, "skipped", &last_skipped))
 		return false;
-	if (done < 0 || different < 0 || skipped < 0 || started < 0 || (uint64_t)started > tmk_now_ms() || time < 0 ||
+	if (done < 0 || different < 0 || skipped < 0 || started < 0 || (uint64_t)started > tmk_now_ms() || rate < 0 || time < 0 ||
 	    last_different < 0 || last_skipped < 0)
 		return false;
 	snprintf(protection, 33, "%s", id);
@@ -42,6 +42,7 @@ static bool unpack(json_t *o, struct tmk_progress *out, char protection[33])
 		.different = (uint64_t)different,
 		.skipped = (uint64_t)skipped,
 		.started = (uint64_t)started,
+		.rate = (uint64_t)rate,
 	};
 	out->last.known = !json_is_null(last);
 	out->last.asked = last_asked;
@@ -91,9 +92,9 @@ void tmk_progress_save(const struct tmk_progress *p, const char *run_dir, const 
 	if (p->last.known)
 		last = json_pack("{s:b, s:o, s:o, s:o}", "asked", p->last.asked, "time", integer(p->last.time), "different",
 				 integer(p->last.different), "skipped", integer(p->last.skipped));
-	o = json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "protection", id, "asked", p->asked, "done", integer(p->done),
-		      "different", integer(p->different), "skipped", integer(p->skipped), "started", integer(p->started), "last",
-		      last);
+	o = json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "protection", id, "asked", p->asked, "done", integer(p->done),
+		      "different", integer(p->different), "skipped", integer(p->skipped), "started", integer(p->started), "rate",
+		      integer(p->rate), "last", last);
 	if (o)
 		text = json_dumps(o, JSON_COMPACT);
 	if (!text || !path_of(path, run_dir, spec->name) || tmk_write_file(path, text, strlen(text), 0600, &err))

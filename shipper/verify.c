@@ -23,7 +23,6 @@ enum stage { RESTING, READING, WAITING };
 struct tmk_verify {
 	struct tmk_verify_parts parts;
 	struct tmk_verify_state state;
-	uint64_t rate;
 	enum stage stage;
 	bool second; /* this batch looks at suspects */
 	bool enough; /* nothing more is read in it */
@@ -102,7 +101,7 @@ void tmk_verify_ask(struct tmk_verify *v, uint64_t rate)
 	v->state.cancelled = false;
 	v->state.pass.done = v->state.pass.different = v->state.pass.skipped = 0;
 	v->state.pass.started = tmk_now_ms();
-	v->rate = rate;
+	v->state.pass.rate = rate;
 	save(v);
 }
 
@@ -113,7 +112,7 @@ static void end_pass(struct tmk_verify *v)
 	v->state.pass.asked = false;
 	v->state.pass.done = v->state.pass.different = v->state.pass.skipped = 0;
 	v->state.pass.started = tmk_now_ms();
-	v->rate = 0;
+	v->state.pass.rate = 0;
 	save(v);
 }
 
@@ -181,7 +180,7 @@ void tmk_verify_begin(struct tmk_verify *v)
 	v->stage = READING;
 	tmk_packer_reset(v->parts.packer);
 	tmk_stream_listen(v->parts.stream, hear, v);
-	tmk_reader_set_rate(v->parts.reader, slower(c->read_rate, v->rate ? v->rate : c->verify_rate));
+	tmk_reader_set_rate(v->parts.reader, slower(c->read_rate, v->state.pass.rate ? v->state.pass.rate : c->verify_rate));
 }
 
 static void rest(struct tmk_verify *v)

@@ -10,8 +10,8 @@
  * more TMK_SECOND_LOOK_MS later, and is a difference if it still differs and was neither marked nor taken since. Then it is
  * marked, and the next round sends it.
  *
- * How far a pass is lies in run-dir/NAME.verify: another shipper goes on there, or at what was to be looked at once more. Owned
- * by the protection's thread.
+ * How far a pass is, and at which rate it was asked for, lies in run-dir/NAME.verify: another shipper goes on there, or at what
+ * was to be looked at once more. Owned by the protection's thread.
  */
 #ifndef TMK_VERIFY_H
 #define TMK_VERIFY_H

@@ -390,6 +390,25 @@ START_TEST(goes_on_where_it_was)
 }
 END_TEST
 
+/* As fast as who asked for it allowed, and not as configured. */
+START_TEST(at_the_rate_it_was_asked_for)
+{
+	config.read_rate = 70;
+	config.verify_rate = 50;
+	tmk_verify_ask(verify, 9);
+	again();
+	ck_assert(pass()->asked);
+	read_batch();
+	ck_assert_uint_eq(rate, 9);
+	answer();
+	step(false);
+	ck_assert(pass()->last.asked);
+	ck_assert_uint_eq(rate, 70);
+	again();
+	ck_assert_uint_eq(pass()->rate, 0);
+}
+END_TEST
+
 static uint64_t kept(void)
 {
 	struct tmk_progress p;
@@ -477,6 +496,7 @@ int main(void)
 	tcase_add_test(t, asked_while_it_rolls);
 	tcase_add_test(t, cancelled);
 	tcase_add_test(t, goes_on_where_it_was);
+	tcase_add_test(t, at_the_rate_it_was_asked_for);
 	tcase_add_test(t, kept_every_two_seconds);
 	tcase_add_test(t, suspects_outlive_the_shipper);
 	tcase_add_test(t, of_no_other_disks);

@@ -32,6 +32,7 @@ static void setup(void)
 	full.different = 1ull << 60;
 	full.skipped = 3;
 	full.started = clock_ms;
+	full.rate = 1ull << 53 | 1; /* no double holds it */
 	full.last.known = full.last.asked = true;
 	full.last.time = 1795262405000000000ull;
 	full.last.different = 5;
@@ -51,7 +52,7 @@ static void same(const struct tmk_progress *want)
 	memset(&p, 0x77, sizeof(p));
 	ck_assert(tmk_progress_load(&p, directory, &spec));
 	ck_assert(p.asked == want->asked && p.done == want->done && p.different == want->different);
-	ck_assert(p.skipped == want->skipped && p.started == want->started);
+	ck_assert(p.skipped == want->skipped && p.started == want->started && p.rate == want->rate);
 	ck_assert(p.last.known == want->last.known && p.last.asked == want->last.asked && p.last.time == want->last.time);
 	ck_assert(p.last.different == want->last.different && p.last.skipped == want->last.skipped);
 }
@@ -109,6 +110,10 @@ static const struct {
 	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1}", false},
 	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1,\"last\":{}}", false},
 	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1,\"last\":7}", false},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1,\"rate\":1048576,\"last\":null}", true},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1,\"rate\":-1,\"last\":null}", false},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1,\"rate\":\"1\",\"last\":null}", false},
+	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":1,\"rate\":null,\"last\":null}", false},
 	/* of a clock that this machine has not reached: of another boot */
 	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":3600001,\"last\":null}", false},
 	{"{" ID "\"asked\":true,\"done\":4096,\"different\":0,\"skipped\":0,\"started\":3600000,\"last\":null}", true},
