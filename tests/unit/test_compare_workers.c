@@ -1,22 +1,46 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* links: target
- * A chunk of many HASH records is shared out among threads: what is told is the same, and in the order of the records.
+ * A chunk of many HASH records is shared out among threads, and neighbours are read at once: what is told is the same, and in the
+ * order of the records.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "compare.h"
 #include "piece.h"
 #include "replica.h"
 #include "storage.h"
 
-#define RECORDS 600
+#define RECORDS 576
+#define SIZE (9 * TMK_HASH_RANGE_MAX / 4) /* of each disk */
+#define PARTS (SIZE / DISK_SIZE)
 
 static struct place_to_be d;
 static struct chain c;
 static struct tmk_replica *replica;
 static struct tmk_compare *compare;
 static struct tmk_io io;
-static uint8_t content[DISKS][DISK_SIZE];
+static uint8_t content[DISKS][SIZE];
+
+/* The records: a hash of 64 KiB each, in which the first piece, the second, both or none is another. Always the same 64 KiB of
+ * one disk and the other by turns; one disk from its begin to its end, and then the other; or the next 64 KiB of the other disk.
+ */
+static enum { SAME, ALONG, ACROSS, WAYS } way;
+
+static uint16_t disk_of(unsigned int i)
+{
+	return way == ALONG ? i / PARTS % DISKS : i % DISKS;
+}
+
+static uint64_t offset_of(unsigned int i)
+{
+	return way == SAME ? 0 : (uint64_t)(i % PARTS) * DISK_SIZE;
+}
+
+static unsigned int wrong(unsigned int i)
+{
+	return (i % 3 == 0) | (i % 5 == 0) << 1;
+}
 
 /* What is told, one behind the other. */
 static struct {
@@ -31,6 +55,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t second = PTHREAD_COND_INITIALIZER;
 static pthread_t reader;
 static unsigned int readers;
+static atomic_uint reads;
 static size_t most; /* bytes that can be read at once */
 
 /* The first read waits for one by another thread. */
@@ -53,6 +78,8 @@ static void wait_for_another(void)
 static int read_together(const struct tmk_io *self, int fd, void *data, size_t size, uint64_t offset)
 {
 	(void)self;
+	ck_assert_uint_le(size, TMK_HASH_RANGE_MAX);
+	atomic_fetch_add(&reads, 1);
 	wait_for_another();
 	return size > most ? -EIO : tmk_io_real.read(&tmk_io_real, fd, data, size, offset);
 }
@@ -81,11 +108,11 @@ static void fill_disk(uint16_t disk)
 	char name[24];
 	int fd;
 
-	for (size_t i = 0; i < DISK_SIZE; i++)
+	for (size_t i = 0; i < SIZE; i++)
 		content[disk][i] = (uint8_t)(i * 7 + i / 4096 + disk);
 	snprintf(name, sizeof(name), "disk-%u.raw", disk);
 	fd = openat(d.dir, name, O_RDWR);
-	ck_assert_int_eq(pwrite(fd, content[disk], DISK_SIZE, 0), DISK_SIZE);
+	ck_assert_int_eq(pwrite(fd, content[disk], SIZE, 0), SIZE);
 	close(fd);
 }
 
@@ -95,8 +122,10 @@ static void setup(void)
 
 	dir_make(&d);
 	chain_new(&c);
+	c.sizes.sizes[0] = c.sizes.sizes[1] = SIZE;
 	memset(&told, 0, sizeof(told));
-	readers = 0;
+	readers = reads = 0;
+	way = SAME;
 	most = TMK_HASH_RANGE_MAX;
 	check_ok(tmk_replica_create(&tmk_io_real, d.dir, c.protection, &c.sizes, 1, &g_err));
 	for (uint16_t disk = 0; disk < DISKS; disk++)
@@ -115,22 +144,18 @@ static void teardown(void)
 	dir_remove(&d);
 }
 
-/* ---- a chunk: a hash of a whole disk again and again, where one piece, both or none is another ---- */
-
-static unsigned int wrong(unsigned int i)
-{
-	return (i % 3 == 0) | (i % 5 == 0) << 1;
-}
+/* ---- a chunk ---- */
 
 static void ask(struct tmk_tagger *tagger, unsigned int i)
 {
-	uint8_t *data = content[i % DISKS], *body = tmk_builder_hash(c.builder, i % DISKS, 0, DISK_SIZE);
+	uint8_t *data = content[disk_of(i)] + offset_of(i);
+	uint8_t *body = tmk_builder_hash(c.builder, disk_of(i), offset_of(i), DISK_SIZE);
 	uint8_t flip[2] = {wrong(i) & 1, wrong(i) >> 1};
 
 	ck_assert_ptr_nonnull(body);
 	data[i] ^= flip[0];
 	data[TMK_PIECE + i] ^= flip[1];
-	tmk_tagger_body(tagger, 0, data, DISK_SIZE, body);
+	tmk_tagger_body(tagger, offset_of(i), data, DISK_SIZE, body);
 	data[i] ^= flip[0];
 	data[TMK_PIECE + i] ^= flip[1];
 }
@@ -163,7 +188,7 @@ static void check_told(void)
 	for (unsigned int i = 0; i < RECORDS; i++) {
 		if (!wrong(i))
 			continue;
-		ck_assert_msg(e->disk == i % DISKS && e->offset == (wrong(i) == 2 ? TMK_PIECE : 0) &&
+		ck_assert_msg(e->disk == disk_of(i) && e->offset == offset_of(i) + (wrong(i) == 2 ? TMK_PIECE : 0) &&
 				      e->length == (wrong(i) == 3 ? DISK_SIZE : TMK_PIECE) && e->verdict == TMK_DIFFERS,
 			      "record %u", i);
 		e++;
@@ -172,16 +197,21 @@ static void check_told(void)
 	ck_assert_uint_eq(told.unread, 0);
 }
 
+/* _i: how. */
 START_TEST(test_in_order)
 {
+	way = _i;
 	compare_all();
 	check_told();
+	/* the most that one record may have is also the most that is read for many */
+	ck_assert_uint_eq(reads, way == ALONG ? RECORDS / PARTS * 3 : RECORDS);
 }
 END_TEST
 
-/* Nothing can be read but piece by piece, and each piece can. */
+/* Nothing can be read but piece by piece, and each piece can. _i: how. */
 START_TEST(test_piece_by_piece)
 {
+	way = _i;
 	most = TMK_PIECE;
 	compare_all();
 	check_told();
@@ -194,8 +224,8 @@ int main(void)
 	TCase *t = tcase_create("compare_workers");
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_add_test(t, test_in_order);
-	tcase_add_test(t, test_piece_by_piece);
+	tcase_add_loop_test(t, test_in_order, 0, WAYS);
+	tcase_add_loop_test(t, test_piece_by_piece, 0, WAYS);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
