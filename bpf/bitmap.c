@@ -66,6 +66,18 @@ bool tmk_bitmap_test(const struct tmk_bitmap *b, uint64_t block)
 	return block < b->blocks && load(&b->words[block / 64]) >> block % 64 & 1;
 }
 
+bool tmk_bitmap_any(const struct tmk_bitmap *b, uint64_t first, uint64_t count)
+{
+	if (first >= b->blocks || !count)
+		return false;
+	uint64_t end = end_of(b, first, count);
+
+	for (uint64_t i = first / 64; i <= (end - 1) / 64; i++)
+		if (load(&b->words[i]) & mask_of(i, first, end))
+			return true;
+	return false;
+}
+
 /* Word number i with the bits behind the end cut off. */
 static uint64_t word_at(const struct tmk_bitmap *b, uint64_t i)
 {

@@ -21,6 +21,7 @@ void tmk_bitmap_clear(const struct tmk_bitmap *b, uint64_t first, uint64_t count
 /* Moves every mark: set in `to` before it is cleared in `from`, so that a kill in between loses none (I2). */
 void tmk_bitmap_move(const struct tmk_bitmap *from, const struct tmk_bitmap *to);
 bool tmk_bitmap_test(const struct tmk_bitmap *b, uint64_t block);
+bool tmk_bitmap_any(const struct tmk_bitmap *b, uint64_t first, uint64_t count); /* one of these */
 uint64_t tmk_bitmap_count(const struct tmk_bitmap *b);
 /* The first run of marks at or behind `from`. False: there is none. */
 bool tmk_bitmap_run(const struct tmk_bitmap *b, uint64_t from, uint64_t *first, uint64_t *count);

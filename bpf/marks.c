@@ -151,6 +151,21 @@ int tmk_tracker_extents(struct tmk_tracker *t, int slot, enum tmk_which which, u
 	return 0;
 }
 
+int tmk_tracker_marked(struct tmk_tracker *t, int slot, enum tmk_which which, struct tmk_extent extent, bool *marked,
+		       struct tmk_error *err)
+{
+	const struct tmk_bpf_slot *s = tmk_marks_slot(t, slot, err);
+	int rc = s ? check_extent(s, extent, err) : -ENOENT;
+	uint64_t first;
+
+	*marked = false;
+	if (rc || !extent.length)
+		return rc;
+	first = extent.offset / block_size(s);
+	*marked = tmk_bitmap_any(map_of(t, slot, which), first, (extent.offset + extent.length - 1) / block_size(s) - first + 1);
+	return 0;
+}
+
 int tmk_tracker_count(struct tmk_tracker *t, int slot, enum tmk_which which, uint64_t *blocks, struct tmk_error *err)
 {
 	if (!tmk_marks_slot(t, slot, err))

@@ -114,6 +114,10 @@ int tmk_tracker_take(struct tmk_tracker *t, const int *slots, size_t count, stru
  * how many through `count` (0: no more). Go on from the end of the last one. */
 int tmk_tracker_extents(struct tmk_tracker *t, int slot, enum tmk_which which, uint64_t from, struct tmk_extent *out, size_t max,
 			size_t *count, struct tmk_error *err);
+/* Whether a block that the extent touches is marked in the map. Looks at these alone, where tmk_tracker_extents() looks for as
+ * long as it finds nothing. */
+int tmk_tracker_marked(struct tmk_tracker *t, int slot, enum tmk_which which, struct tmk_extent extent, bool *marked,
+		       struct tmk_error *err);
 /* How much is marked, in blocks. */
 int tmk_tracker_count(struct tmk_tracker *t, int slot, enum tmk_which which, uint64_t *blocks, struct tmk_error *err);
 

@@ -163,6 +163,7 @@ int tmk_source_take_frozen(struct tmk_source *s, struct tmk_take *out, struct tm
 	int rc = tmk_tracker_poll(t, err);
 
 	s->unshown = tmk_tracker_unshown(t);
+	s->takes++;
 	if (!rc)
 		rc = tmk_tracker_take(t, s->slots, s->spec.disk_count, out, err);
 	if (!rc)
@@ -229,18 +230,30 @@ int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, 
 
 int tmk_source_marked(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *marked, struct tmk_error *err)
 {
-	static const enum tmk_which maps[] = {TMK_TAKEN, TMK_NOW}; /* a take that ran meanwhile would move marks the other way */
 	struct tmk_tracker *t = tmk_marks_lock(s->marks);
-	struct tmk_extent e;
-	size_t count;
+	int rc = tmk_tracker_marked(t, s->slots[disk], TMK_NOW, extent, marked, err);
+
+	if (!rc && !*marked)
+		rc = tmk_tracker_marked(t, s->slots[disk], TMK_TAKEN, extent, marked, err);
+	tmk_marks_unlock(s->marks);
+	return rc;
+}
+
+int tmk_source_taken(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *taken, struct tmk_error *err)
+{
+	struct tmk_tracker *t = tmk_marks_lock(s->marks);
+	int rc = tmk_tracker_marked(t, s->slots[disk], TMK_TAKEN, extent, taken, err);
+
+	tmk_marks_unlock(s->marks);
+	return rc;
+}
+
+int tmk_source_poll(struct tmk_source *s, struct tmk_error *err)
+{
+	struct tmk_tracker *t = tmk_marks_lock(s->marks);
 	int rc = tmk_tracker_poll(t, err);
 
 	tmk_marks_unlock(s->marks);
-	*marked = false;
-	for (size_t i = 0; i < 2 && !rc && !*marked; i++) {
-		rc = tmk_source_extents(s, maps[i], disk, extent.offset, &e, 1, &count, err);
-		*marked = !rc && count && e.offset < extent.offset + extent.length;
-	}
 	return rc;
 }
 

@@ -30,6 +30,7 @@ struct tmk_source {
 	struct tmk_scratch scratch;
 	struct tmk_doubt *doubt; /* the owner's; NULL: nothing goes hash first */
 	uint64_t unshown;	 /* what tmk_tracker_unshown() said at the last take */
+	uint64_t takes;		 /* so many there were */
 	/* Blocks that could not be read (R30): marked in `now` for as long as they are here. One that fails again seconds later
 	 * is sure: tried again now and then only, and no hindrance to a point; the status counts it. */
 	size_t bad_count;
@@ -53,8 +54,11 @@ int tmk_source_extents(struct tmk_source *s, enum tmk_which which, uint16_t disk
 		       size_t max, size_t *count, struct tmk_error *err);
 /* Bytes marked, by map. */
 int tmk_source_dirty(struct tmk_source *s, uint64_t *now, uint64_t *taken, struct tmk_error *err);
-/* Whether a block of the range is marked in either map; asks first whether events were missed, which marks everything. */
+/* Asks whether events were missed, which marks everything. */
+int tmk_source_poll(struct tmk_source *s, struct tmk_error *err);
+/* Whether a block of the range is marked in either map, or in `taken`. */
 int tmk_source_marked(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *marked, struct tmk_error *err);
+int tmk_source_taken(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *taken, struct tmk_error *err);
 int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, size_t count, struct tmk_error *err);
 /* The proof (R17): nothing outside scratch was written since the take that had this gap count, and no event was missed. If not,
  * why (192 bytes) says who wrote. */

@@ -28,6 +28,7 @@ struct tmk_verify {
 	bool enough; /* nothing more is read in it */
 	uint64_t at, until, began, saved, not_before;
 	size_t suspect; /* the next one to look at */
+	uint64_t takes; /* so many were followed: tmk_verify_taken() */
 	struct tmk_suspects suspects;
 	/* As they were when the batch began: what one that is void added counts when it is done again. */
 	size_t suspects_before;
@@ -396,7 +397,7 @@ static int differs(struct tmk_verify *v, const struct tmk_compared_extent *e, st
 static int hear(const struct tmk_compared *c, void *context, struct tmk_error *err)
 {
 	struct tmk_verify *v = context;
-	int rc = 0;
+	int rc = c->count ? tmk_source_poll(v->parts.source, err) : 0;
 
 	for (uint32_t i = 0; i < c->count && !rc; i++) {
 		const struct tmk_compared_extent *e = &c->extents[i];
@@ -446,26 +447,28 @@ static void end_batch(struct tmk_verify *v)
 
 int tmk_verify_taken(struct tmk_verify *v, struct tmk_error *err)
 {
+	struct tmk_source *source = v->parts.source;
 	struct tmk_suspects *s = &v->suspects;
-	size_t kept = 0, count = v->stage == RESTING ? s->count : 0;
+	size_t kept = 0, count = s->count;
 	int rc = 0;
 
+	if (v->stage != RESTING || v->takes == source->takes)
+		return 0;
 	for (size_t i = 0; i < count; i++) {
 		const struct tmk_suspect *one = &s->list[i];
-		struct tmk_extent e = {0};
-		size_t found = 0;
+		bool taken = false;
 
 		if (!rc)
-			rc = tmk_source_extents(v->parts.source, TMK_TAKEN, one->disk, one->offset, &e, 1, &found, err);
-		if (rc || !found || e.offset >= one->offset + one->length)
-			s->list[kept++] = *one;
-		else
+			rc = tmk_source_taken(source, one->disk, (struct tmk_extent){one->offset, one->length}, &taken, err);
+		if (taken)
 			v->state.pass.skipped += one->length;
+		else
+			s->list[kept++] = *one;
 	}
-	if (!count)
-		return 0;
 	s->count = kept;
-	if (pass_over(v))
+	if (!rc)
+		v->takes = source->takes;
+	if (count && pass_over(v))
 		finish_pass(v);
 	return rc;
 }

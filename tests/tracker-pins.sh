@@ -114,6 +114,11 @@ attach disk "$LOOP"
 [ "$SLOT.$FRESH" = 0.0 ] || fail "the disk was not found again"
 expect "taken before the kill" "40960 4096" track extents 0 taken
 expect "written around the kill" $'81920 8192\n122880 12288' track extents 0 now
+expect "a byte of a marked block" 1 track marked 0 now 90111 1
+expect "the bytes behind it" 0 track marked 0 now 90112 32768
+expect "up to the next one" 1 track marked 0 now 90112 32769
+expect "of the other map" 0 track marked 0 taken 90111 1
+expect "taken" 1 track marked 0 taken 0 40961
 expect "cookie" "number 4711 epoch e5 hash 4a generation 7" track cookie 0
 [[ $(track take 0) == *" blocks 6 bytes 24576" ]] || fail "a take does not unite what was taken and what was written"
 # The watcher was killed, and with it its program: what was written since has no writer (40960: before).

@@ -9,6 +9,7 @@
  *   check DEV                      attach NAME DEV [IDENTITY]       slot S fresh 0|1 block BYTES
  *   detach S    poll    remove     take S...                        gap G blocks N bytes N
  *   extents S now|taken            OFFSET LENGTH, a line each       count S now|taken              N
+ *   marked S now|taken OFFSET LENGTH        0|1
  *   release S OFFSET LENGTH        mark S OFFSET LENGTH             doubt S REASON
  *   gap S...                       cookie S                         set-cookie S NUMBER
  *   save-cookie S FILE             load-cookie S FILE               as it is
@@ -272,6 +273,24 @@ static int do_mark(struct tool *tool, int count, char **args)
 
 	(void)count;
 	return rc ? rc : tmk_tracker_mark(tool->tracker, slot, extent, &tool->err);
+}
+
+static int do_marked(struct tool *tool, int count, char **args)
+{
+	struct tmk_extent extent;
+	enum tmk_which which;
+	bool marked;
+	int slot, rc = which_of(tool, args[1], &which);
+
+	(void)count;
+	args[1] = args[0];
+	if (!rc)
+		rc = extent_of(tool, args + 1, &slot, &extent);
+	if (!rc)
+		rc = tmk_tracker_marked(tool->tracker, slot, which, extent, &marked, &tool->err);
+	if (!rc)
+		printf("%d\n", marked);
+	return rc;
 }
 
 static int do_doubt(struct tool *tool, int count, char **args)
@@ -572,6 +591,7 @@ static const struct command {
 	{"count", do_count, 2, 2},
 	{"release", do_release, 3, 3},
 	{"mark", do_mark, 3, 3},
+	{"marked", do_marked, 4, 4},
 	{"doubt", do_doubt, 2, 2},
 	{"cookie", do_cookie, 1, 1},
 	{"set-cookie", do_set_cookie, 2, 2},

@@ -98,6 +98,20 @@ START_TEST(many_changes)
 }
 END_TEST
 
+START_TEST(any_of_a_range)
+{
+	struct model m;
+
+	for (uint64_t marked = 0; marked < 200; marked += 1 + marked % 7) {
+		start(&m, 200);
+		tmk_bitmap_set(&m.map, marked, 1);
+		for (uint64_t first = 0; first <= 200; first++)
+			for (uint64_t count = 0; count < 140; count += 1 + count / 3)
+				ck_assert(tmk_bitmap_any(&m.map, first, count) == (first <= marked && marked < first + count));
+	}
+}
+END_TEST
+
 START_TEST(no_overflow)
 {
 	struct model m;
@@ -108,6 +122,7 @@ START_TEST(no_overflow)
 	check_same(&m);
 	tmk_bitmap_set(&m.map, UINT64_MAX, UINT64_MAX);
 	tmk_bitmap_clear(&m.map, 100, 1);
+	ck_assert(tmk_bitmap_any(&m.map, 95, UINT64_MAX) && !tmk_bitmap_any(&m.map, UINT64_MAX, UINT64_MAX));
 	check_same(&m);
 	tmk_bitmap_clear(&m.map, 95, UINT64_MAX);
 	set_flags(&m, 95, 5, false);
@@ -183,8 +198,10 @@ int main(void)
 	Suite *suite = suite_create("bitmap");
 	TCase *tcase = tcase_create("bitmap");
 
+	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, every_range);
 	tcase_add_test(tcase, many_changes);
+	tcase_add_test(tcase, any_of_a_range);
 	tcase_add_test(tcase, no_overflow);
 	tcase_add_test(tcase, move_unites);
 	tcase_add_test(tcase, move_races);

@@ -148,6 +148,13 @@ END_TEST
 
 /* ---- what is a difference ---- */
 
+/* Something was taken. */
+static void taken(void)
+{
+	source.takes++;
+	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
+}
+
 /* It is told at the second look, ten seconds later: only what is suspect is read again. */
 START_TEST(a_difference)
 {
@@ -214,10 +221,12 @@ END_TEST
 START_TEST(taken_between_the_looks)
 {
 	first_look(TMK_DIFFERS);
-	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
+	taken();
 	ck_assert(pass()->asked); /* nothing of it was */
 	set_marks(TMK_TAKEN, 0, 10 * TMK_PIECE - BLOCK, BLOCK, true);
 	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
+	ck_assert(pass()->asked); /* nobody took it */
+	taken();
 	set_marks(TMK_TAKEN, 0, 10 * TMK_PIECE - BLOCK, BLOCK, false);
 	clock_ms += TMK_SECOND_LOOK_MS;
 	ck_assert(!tmk_verify_due(verify) && !pass()->asked);
@@ -238,13 +247,13 @@ START_TEST(taken_beside_suspects)
 	set_marks(TMK_TAKEN, 0, 8 * TMK_PIECE, TMK_PIECE, true);
 	set_marks(TMK_TAKEN, 0, 10 * TMK_PIECE, 10 * TMK_PIECE, true);
 	set_marks(TMK_TAKEN, 2, 9 * TMK_PIECE, BLOCK, true);
-	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
+	taken();
 	ck_assert_uint_eq(pass()->skipped, TMK_PIECE);
 	memset(maps, 0, sizeof(maps));
 	clock_ms += TMK_SECOND_LOOK_MS;
 	read_batch();
 	set_marks(TMK_TAKEN, 0, 9 * TMK_PIECE, TMK_PIECE, true);
-	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
+	taken();
 	set_marks(TMK_TAKEN, 0, 9 * TMK_PIECE, TMK_PIECE, false);
 	answer();
 	step(false);
@@ -308,6 +317,20 @@ START_TEST(each_in_its_time)
 }
 END_TEST
 
+/* Marks of what was missed are there only once it was asked for. */
+START_TEST(a_write_that_was_missed)
+{
+	first_look(TMK_DIFFERS);
+	clock_ms += TMK_SECOND_LOOK_MS;
+	read_batch();
+	missed = (struct tmk_covered){0, 0, MIB};
+	answer();
+	step(false);
+	ck_assert_uint_eq(pass()->last.different, 0);
+	ck_assert_uint_eq(pass()->last.skipped, TMK_PIECE);
+}
+END_TEST
+
 /* A replica that is wrong all over: what there is no room for is told, and sent, at once. */
 START_TEST(more_suspects_than_there_is_room_for)
 {
@@ -351,6 +374,7 @@ int main(void)
 	tcase_add_test(t, taken_between_the_looks);
 	tcase_add_test(t, taken_beside_suspects);
 	tcase_add_test(t, each_in_its_time);
+	tcase_add_test(t, a_write_that_was_missed);
 	tcase_add_test(t, more_suspects_than_there_is_room_for);
 	suite_add_tcase(s, t);
 	return run_suite(s);

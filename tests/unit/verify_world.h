@@ -70,10 +70,30 @@ int tmk_source_marked(struct tmk_source *s, uint16_t disk, struct tmk_extent ext
 	return 0;
 }
 
+int tmk_source_taken(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *taken, struct tmk_error *e)
+{
+	(void)s, (void)e;
+	*taken = false;
+	for (uint64_t i = extent.offset / BLOCK; i * BLOCK < extent.offset + extent.length; i++)
+		*taken |= maps[TMK_TAKEN][disk][i];
+	return 0;
+}
+
+/* What was missed shows in the marks once somebody asks. */
+static struct tmk_covered missed;
+
 static void set_marks(enum tmk_which which, uint16_t disk, uint64_t offset, uint64_t length, bool value)
 {
 	for (uint64_t i = offset / BLOCK; i * BLOCK < offset + length; i++)
 		maps[which][disk][i] = value;
+}
+
+int tmk_source_poll(struct tmk_source *s, struct tmk_error *e)
+{
+	(void)s, (void)e;
+	set_marks(TMK_NOW, missed.disk, missed.offset, missed.length, true);
+	missed.length = 0;
+	return 0;
 }
 
 int tmk_source_mark(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, struct tmk_error *e)
