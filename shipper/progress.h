@@ -15,9 +15,9 @@ struct tmk_progress {
 	bool asked;	    /* somebody asked for this pass; else it is the rolling one */
 	uint64_t done;	    /* bytes of all disks that it is through with */
 	uint64_t different; /* bytes in which the replica differed; sent again */
-	uint64_t skipped;   /* bytes that were written meanwhile, or cannot be read: not compared */
-	uint64_t started;   /* ms of CLOCK_MONOTONIC */
-	uint64_t rate;	    /* bytes a second that it was asked for with; 0: as configured */
+	uint64_t skipped; /* bytes that were written meanwhile, cannot be read, or were too many to look at twice: not compared */
+	uint64_t started; /* ms of CLOCK_MONOTONIC */
+	uint64_t rate;	  /* bytes a second that it was asked for with; 0: as configured */
 	struct {
 		bool known, asked;
 		uint64_t time; /* ns since 1970 */

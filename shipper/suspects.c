@@ -5,32 +5,52 @@
 #include "reader.h"
 #include "util.h"
 
-bool tmk_suspects_add(struct tmk_suspects *s, const struct tmk_compared_extent *e)
+bool tmk_suspects_add(struct tmk_suspects *s, uint16_t disk, uint64_t offset, uint32_t length)
 {
-	uint64_t parts = (e->length + TMK_READ_MAX - 1) / TMK_READ_MAX, at = e->offset, end = e->offset + e->length;
-
-	if (parts > TMK_SUSPECTS_MAX - s->count)
+	if (s->count == TMK_SUSPECTS_MAX)
 		return false;
-	for (; at < end; s->count++) {
-		uint32_t length = end - at < TMK_READ_MAX ? (uint32_t)(end - at) : TMK_READ_MAX;
-
-		s->list[s->count] = (struct tmk_suspect){.disk = e->disk, .length = length, .offset = at, .since = tmk_now_ms()};
-		at += length;
-	}
+	s->list[s->count++] = (struct tmk_suspect){.disk = disk, .length = length, .offset = offset, .since = tmk_now_ms()};
 	return true;
 }
 
-bool tmk_suspect_ripe(const struct tmk_suspect *s)
+static bool ripe(const struct tmk_suspect *s, uint64_t now)
 {
-	return tmk_now_ms() - s->since >= TMK_SECOND_LOOK_MS;
+	return now - s->since >= TMK_SECOND_LOOK_MS;
 }
 
 bool tmk_suspects_ripe(const struct tmk_suspects *s)
 {
+	uint64_t now = tmk_now_ms();
+
 	for (size_t i = 0; i < s->count; i++)
-		if (tmk_suspect_ripe(&s->list[i]))
+		if (ripe(&s->list[i], now))
 			return true;
 	return false;
+}
+
+size_t tmk_suspects_run(const struct tmk_suspects *s, size_t *next)
+{
+	uint64_t now = tmk_now_ms(), length = 0;
+	const struct tmk_suspect *first;
+	size_t i;
+
+	while (*next < s->count && !ripe(&s->list[*next], now))
+		++*next;
+	first = &s->list[*next];
+	for (i = *next; i < s->count; i++) {
+		const struct tmk_suspect *one = &s->list[i];
+
+		if (!ripe(one, now) || one->disk != first->disk || one->offset != first->offset + length ||
+		    length + one->length > TMK_READ_MAX)
+			break;
+		length += one->length;
+	}
+	return i - *next;
+}
+
+bool tmk_suspect_touched(const struct tmk_suspect *s, const struct tmk_compared_extent *e)
+{
+	return s->disk == e->disk && s->offset < e->offset + e->length && s->offset + s->length > e->offset;
 }
 
 void tmk_suspects_later(struct tmk_suspects *s, const struct tmk_compared_extent *e)
@@ -38,7 +58,7 @@ void tmk_suspects_later(struct tmk_suspects *s, const struct tmk_compared_extent
 	for (size_t i = 0; i < s->count; i++) {
 		struct tmk_suspect *one = &s->list[i];
 
-		if (one->disk != e->disk || one->offset >= e->offset + e->length || one->offset + one->length <= e->offset)
+		if (!tmk_suspect_touched(one, e))
 			continue;
 		one->looking = false;
 		one->since = tmk_now_ms();

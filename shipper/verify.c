@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "parts.h"
+#include "piece.h"
 #include "suspects.h"
 #include "util.h"
 
@@ -33,6 +34,10 @@ struct tmk_verify {
 	/* As they were when the batch began: what one that is void added counts when it is done again. */
 	size_t suspects_before;
 	uint64_t skipped_before;
+	/* What this batch marked: found different, or for want of room not looked at twice. */
+	struct tally {
+		uint64_t bytes, first; /* a place */
+	} found, unlooked;
 	/* The first marked extents at or behind the last place that was asked for, by map. */
 	struct {
 		bool known;
@@ -46,6 +51,18 @@ static uint64_t place_of(const struct tmk_verify *v, uint16_t disk, uint64_t off
 	for (uint16_t i = 0; i < disk; i++)
 		offset += v->parts.source->spec.disks[i].size;
 	return offset;
+}
+
+/* The disk of a place, and where on it. */
+static uint16_t locate(const struct tmk_verify *v, uint64_t at, uint64_t *offset)
+{
+	const struct tmk_spec *spec = &v->parts.source->spec;
+	uint16_t disk = 0;
+
+	while (at >= spec->disks[disk].size)
+		at -= spec->disks[disk++].size;
+	*offset = at;
+	return disk;
 }
 
 /* Suspects are not kept: another shipper finds them again, from the first of them on, or it would end the pass without them. */
@@ -178,14 +195,39 @@ void tmk_verify_begin(struct tmk_verify *v)
 	v->skipped_before = v->state.pass.skipped;
 	v->began = tmk_now_ms();
 	v->dirty[0].known = v->dirty[1].known = false;
+	v->found = v->unlooked = (struct tally){0};
 	v->stage = READING;
 	tmk_packer_reset(v->parts.packer);
 	tmk_stream_listen(v->parts.stream, hear, v);
 	tmk_reader_set_rate(v->parts.reader, slower(c->read_rate, v->state.pass.rate ? v->state.pass.rate : c->verify_rate));
 }
 
+/* Once a batch: a replica that was replaced by another one differs everywhere. */
+static void tell(const struct tmk_verify *v)
+{
+	const struct tmk_spec *spec = &v->parts.source->spec;
+	uint64_t offset;
+	uint16_t disk;
+
+	if (v->found.bytes) {
+		disk = locate(v, v->found.first, &offset);
+		tmk_log_error(
+			"%s: the replica differs in %llu bytes, the first at byte %llu of %s, which nobody is known to have "
+			"written: they are sent again",
+			spec->name, (unsigned long long)v->found.bytes, (unsigned long long)offset, spec->disks[disk].path);
+	}
+	if (v->unlooked.bytes) {
+		disk = locate(v, v->unlooked.first, &offset);
+		tmk_log_warning(
+			"%s: the replica seems to differ in %llu bytes, the first at byte %llu of %s, which are too many to look "
+			"at twice: they are sent again, and count as not compared",
+			spec->name, (unsigned long long)v->unlooked.bytes, (unsigned long long)offset, spec->disks[disk].path);
+	}
+}
+
 static void rest(struct tmk_verify *v)
 {
+	tell(v);
 	v->stage = RESTING;
 	tmk_reader_set_rate(v->parts.reader, v->parts.config->read_rate);
 }
@@ -204,18 +246,6 @@ void tmk_verify_abort(struct tmk_verify *v)
 }
 
 /* ---- what to read ---- */
-
-/* The disk of a place, and where on it. */
-static uint16_t locate(const struct tmk_verify *v, uint64_t at, uint64_t *offset)
-{
-	const struct tmk_spec *spec = &v->parts.source->spec;
-	uint16_t disk = 0;
-
-	while (at >= spec->disks[disk].size)
-		at -= spec->disks[disk++].size;
-	*offset = at;
-	return disk;
-}
 
 /* The first marked extent at or behind the place; length 0: none. As of when it was asked for: what is marked later shows when
  * the result comes. */
@@ -294,17 +324,20 @@ static int submit_next(struct tmk_verify *v, struct tmk_error *err)
 	return rc;
 }
 
-static int submit_suspect(struct tmk_verify *v, struct tmk_error *err)
+static int submit_suspects(struct tmk_verify *v, struct tmk_error *err)
 {
-	struct tmk_suspect *s = &v->suspects.list[v->suspect];
-	bool ripe = tmk_suspect_ripe(s);
-	int rc = ripe ? tmk_reader_submit(v->parts.reader, s->disk, s->offset, s->length, false, err) : 0;
+	size_t count = tmk_suspects_run(&v->suspects, &v->suspect);
+	struct tmk_suspect *first = &v->suspects.list[v->suspect], *last = first + count - 1;
+	int rc;
 
-	if (rc)
-		return rc;
-	s->looking = ripe;
-	v->suspect++;
-	return 0;
+	if (!count)
+		return 0;
+	rc = tmk_reader_submit(v->parts.reader, first->disk, first->offset,
+			       (uint32_t)(last->offset + last->length - first->offset), false, err);
+	for (size_t i = 0; i < count && !rc; i++)
+		first[i].looking = true;
+	v->suspect += rc ? 0 : count;
+	return rc;
 }
 
 /* Suspects whose turn did not come stay ripe. */
@@ -322,7 +355,7 @@ static int submit(struct tmk_verify *v, bool hurry, struct tmk_error *err)
 	while (!rc && !v->enough) {
 		v->enough = read_enough(v, hurry);
 		if (!v->enough)
-			rc = v->second ? submit_suspect(v, err) : submit_next(v, err);
+			rc = v->second ? submit_suspects(v, err) : submit_next(v, err);
 	}
 	return rc == -EAGAIN ? 0 : rc;
 }
@@ -371,27 +404,67 @@ static int pack(struct tmk_verify *v, struct tmk_error *err)
 
 /* ---- what came of it ---- */
 
-static int differs(struct tmk_verify *v, const struct tmk_compared_extent *e, struct tmk_error *err)
+static int send_again(struct tmk_verify *v, uint16_t disk, struct tmk_extent e, struct tally *tally, struct tmk_error *err)
 {
-	const char *path = v->parts.source->spec.disks[e->disk].path;
-	struct tmk_extent extent = {e->offset, e->length};
+	uint64_t place = place_of(v, disk, e.offset);
+
+	tally->first = tally->bytes && tally->first < place ? tally->first : place;
+	tally->bytes += e.length;
+	return tmk_source_mark(v->parts.source, disk, e, err);
+}
+
+/* Piece by piece. Where there is no room to look twice nothing is said of the rest, and it is sent all the same. */
+static int suspect(struct tmk_verify *v, const struct tmk_compared_extent *e, struct tmk_error *err)
+{
+	struct tmk_extent part = {.offset = e->offset};
+	uint64_t end = e->offset + e->length;
 	bool marked;
-	int rc = tmk_source_marked(v->parts.source, e->disk, extent, &marked, err);
+	int rc = 0;
+
+	for (; part.offset < end && !rc; part.offset += part.length) {
+		if (v->suspects.count == TMK_SUSPECTS_MAX) {
+			part.length = end - part.offset;
+			v->state.pass.skipped += part.length;
+			return send_again(v, e->disk, part, &v->unlooked, err);
+		}
+		part.length = tmk_piece_rest(part.offset, end - part.offset);
+		rc = tmk_source_marked(v->parts.source, e->disk, part, &marked, err);
+		if (!rc && marked)
+			v->state.pass.skipped += part.length;
+		else if (!rc)
+			tmk_suspects_add(&v->suspects, e->disk, part.offset, (uint32_t)part.length);
+	}
+	return rc;
+}
+
+static int convict(struct tmk_verify *v, const struct tmk_suspect *s, struct tmk_error *err)
+{
+	struct tmk_extent e = {s->offset, s->length};
+	bool marked;
+	int rc = tmk_source_marked(v->parts.source, s->disk, e, &marked, err);
 
 	if (rc)
 		return rc;
 	if (marked) {
-		v->state.pass.skipped += e->length;
+		v->state.pass.skipped += e.length;
 		return 0;
 	}
-	if (!v->second && tmk_suspects_add(&v->suspects, e))
-		return 0;
-	v->state.pass.different += e->length;
-	tmk_log_error(
-		"%s: the replica differs from %s in the %llu bytes at byte %llu, which nobody is known to have written: they "
-		"are sent again",
-		v->parts.source->spec.name, path, (unsigned long long)e->length, (unsigned long long)e->offset);
-	return tmk_source_mark(v->parts.source, e->disk, extent, err);
+	v->state.pass.different += e.length;
+	return send_again(v, s->disk, e, &v->found, err);
+}
+
+/* Only what was looked at: of anything else the target has nothing to say. */
+static int differs_again(struct tmk_verify *v, const struct tmk_compared_extent *e, struct tmk_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < v->suspects.count && !rc; i++) {
+		const struct tmk_suspect *s = &v->suspects.list[i];
+
+		if (s->looking && tmk_suspect_touched(s, e))
+			rc = convict(v, s, err);
+	}
+	return rc;
 }
 
 static int hear(const struct tmk_compared *c, void *context, struct tmk_error *err)
@@ -403,7 +476,7 @@ static int hear(const struct tmk_compared *c, void *context, struct tmk_error *e
 		const struct tmk_compared_extent *e = &c->extents[i];
 
 		if (e->verdict == TMK_DIFFERS)
-			rc = differs(v, e, err);
+			rc = v->second ? differs_again(v, e, err) : suspect(v, e, err);
 		else if (!v->second)
 			v->state.pass.skipped += e->length;
 		else

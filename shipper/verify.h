@@ -8,7 +8,8 @@
  * turn comes are left out, they are sent anyway; so are those that are marked when the result comes. A write whose marks were
  * taken, shipped and acked while it was still in flight could pass for a difference: therefore what differs is looked at once
  * more TMK_SECOND_LOOK_MS later, and is a difference if it still differs and was neither marked nor taken since. Then it is
- * marked, and the next round sends it.
+ * marked, and the next round sends it. All this is decided piece by piece, as the target compares. What differs while
+ * TMK_SUSPECTS_MAX pieces wait for their second look is marked, too, but not called a difference: it counts as not compared.
  *
  * How far a pass is, and at which rate it was asked for, lies in run-dir/NAME.verify: another shipper goes on there, or at what
  * was to be looked at once more. Owned by the protection's thread.

@@ -53,6 +53,16 @@ e2e_same web "$DISK_FILE"
 verify || fail "it was not repaired: $(cat "$W/verify.out")"
 source_ status >/dev/null || fail "the warning stays"
 
+say "a replica that is another one: more than is looked at twice"
+dd if=/dev/urandom of="$REPLICA" bs=1M seek=16 count=100 conv=notrunc status=none
+rc=0
+verify || rc=$?
+[ "$rc.$(found)" = "1.$((64 << 20))" ] || fail "found $(found) bytes ($rc): $(cat "$W/verify.out")"
+[ "$(e2e_status web .verify.last.skipped_bytes)" = $((36 << 20)) ] || fail "not compared: $(e2e_status web .verify.last.skipped_bytes)"
+[ "$(grep -c 'the replica' "$W/shipper.log")" -lt 50 ] || fail "each difference is a line of the log"
+e2e_mark web replaced
+e2e_same web "$DISK_FILE"
+
 say "a verify goes on where a killed shipper left it"
 source_ verify web --rate 16M >/dev/null
 source_ verify web 2>/dev/null && fail "two verifies at once"

@@ -315,6 +315,23 @@ START_TEST(aborted_at_the_second_look)
 }
 END_TEST
 
+/* What it found is marked, and will not be found again. */
+START_TEST(told_by_a_batch_that_is_void)
+{
+	keep_log();
+	first_look(TMK_DIFFERS);
+	clock_ms += TMK_SECOND_LOOK_MS;
+	read_batch();
+	answer();
+	ck_assert_uint_eq(logged("differs"), 0);
+	tmk_verify_abort(verify);
+	ck_assert_uint_eq(logged("the replica differs in 32768 bytes, the first at byte 294912 of /dev/vda"), 1);
+	batch();
+	ck_assert_uint_eq(logged("the replica differs"), 1);
+	ck_assert_uint_eq(pass()->last.different, TMK_PIECE);
+}
+END_TEST
+
 START_TEST(asked_while_it_rolls)
 {
 	clock_ms += config.verify_every / 2;
@@ -493,6 +510,7 @@ int main(void)
 	tcase_add_test(t, rates);
 	tcase_add_test(t, aborted);
 	tcase_add_test(t, aborted_at_the_second_look);
+	tcase_add_test(t, told_by_a_batch_that_is_void);
 	tcase_add_test(t, asked_while_it_rolls);
 	tcase_add_test(t, cancelled);
 	tcase_add_test(t, goes_on_where_it_was);

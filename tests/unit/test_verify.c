@@ -317,6 +317,59 @@ START_TEST(each_in_its_time)
 }
 END_TEST
 
+/* What the target tells is joined, what is known is not: one block that was written says nothing of other pieces. */
+START_TEST(written_beside_a_difference)
+{
+	bool second = _i & 1;
+	enum tmk_which which = _i & 2 ? TMK_NOW : TMK_TAKEN;
+
+	for (unsigned i = 7; i < 18; i++)
+		verdicts[0][i] = TMK_DIFFERS;
+	tmk_verify_ask(verify, 0);
+	if (second) {
+		batch();
+		clock_ms += TMK_SECOND_LOOK_MS;
+	}
+	read_batch();
+	set_marks(which, 0, 10 * TMK_PIECE - BLOCK, 2 * BLOCK, true); /* the end of 9, the start of 10 */
+	answer();
+	step(false);
+	if (!second) {
+		clock_ms += TMK_SECOND_LOOK_MS;
+		batch();
+	}
+	ck_assert_uint_eq(pass()->last.different, 9 * TMK_PIECE);
+	ck_assert_uint_eq(pass()->last.skipped, 2 * TMK_PIECE);
+	ck_assert_uint_eq(marked_bytes, 9 * TMK_PIECE);
+	for (unsigned i = 0; i < 30; i++)
+		ck_assert_msg(maps[TMK_NOW][0][i * (TMK_PIECE / BLOCK) + 3] == (i >= 7 && i < 18 && i != 9 && i != 10), "%u", i);
+}
+END_TEST
+
+START_TEST(taken_beside_a_difference)
+{
+	for (unsigned i = 8; i < 16; i++)
+		verdicts[0][i] = TMK_DIFFERS;
+	tmk_verify_ask(verify, 0);
+	batch();
+	set_marks(TMK_TAKEN, 0, 11 * TMK_PIECE + BLOCK, BLOCK, true);
+	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
+	ck_assert_uint_eq(pass()->skipped, 0); /* nobody took it */
+	taken();
+	set_marks(TMK_TAKEN, 0, 11 * TMK_PIECE + BLOCK, BLOCK, false);
+	ck_assert_uint_eq(pass()->skipped, TMK_PIECE);
+	clock_ms += TMK_SECOND_LOOK_MS;
+	memset(hashed, 0, sizeof(hashed));
+	batch();
+	check_hashed(0, 8 * TMK_PIECE, 3 * TMK_PIECE, 1);
+	check_hashed(0, 11 * TMK_PIECE, TMK_PIECE, 0);
+	check_hashed(0, 12 * TMK_PIECE, 4 * TMK_PIECE, 1);
+	ck_assert_uint_eq(pass()->last.different, 7 * TMK_PIECE);
+	ck_assert_uint_eq(pass()->last.skipped, TMK_PIECE);
+	ck_assert(!maps[TMK_NOW][0][11 * TMK_PIECE / BLOCK] && maps[TMK_NOW][0][12 * TMK_PIECE / BLOCK]);
+}
+END_TEST
+
 /* Marks of what was missed are there only once it was asked for. */
 START_TEST(a_write_that_was_missed)
 {
@@ -331,23 +384,90 @@ START_TEST(a_write_that_was_missed)
 }
 END_TEST
 
-/* A replica that is wrong all over: what there is no room for is told, and sent, at once. */
-START_TEST(more_suspects_than_there_is_room_for)
+/* Neighbours are read at once. */
+START_TEST(suspects_are_read_together)
 {
-	for (unsigned i = 0; i < 2000; i++)
-		verdicts[0][i + 3] = TMK_DIFFERS;
+	for (unsigned i = 8; i < 13; i++)
+		verdicts[0][i] = TMK_DIFFERS;
+	verdicts[0][14] = TMK_DIFFERS;
 	tmk_verify_ask(verify, 0);
 	batch();
-	ck_assert_uint_eq(pass()->different, (2000 - 256) * (uint64_t)TMK_PIECE);
-	ck_assert_uint_eq(marked_bytes, pass()->different);
+	clock_ms += TMK_SECOND_LOOK_MS;
+	tmk_verify_begin(verify);
+	step(false);
+	ck_assert_uint_eq(read_count, 2);
+	ck_assert_uint_eq(reads[0].offset, 8 * TMK_PIECE);
+	ck_assert_uint_eq(reads[0].length, 5 * TMK_PIECE);
+	ck_assert_uint_eq(reads[1].offset, 14 * TMK_PIECE);
+	ck_assert_uint_eq(reads[1].length, TMK_PIECE);
+	tmk_verify_abort(verify);
+}
+END_TEST
+
+/* A target that says what it was not asked: no difference, and nothing is sent again. */
+START_TEST(only_what_was_looked_at_again)
+{
+	struct tmk_compared c = {.number = 1, .count = 2, .extents = {{TMK_DIFFERS, 0, 0, 100 * MIB}, {TMK_DIFFERS, 2, 0, MIB}}};
+
+	config.verify_every = 1;
+	clock_ms++;
+	verdicts[0][9] = verdicts[2][9] = TMK_DIFFERS;
+	batch();
+	clock_ms += TMK_SECOND_LOOK_MS / 2;
+	batch();
+	clock_ms += TMK_SECOND_LOOK_MS / 2;
+	read_batch();
+	ck_assert_int_eq(tell(&c, true), 0);
+	ck_assert_uint_eq(pass()->different, TMK_PIECE);
+	ck_assert_uint_eq(marked_bytes, TMK_PIECE);
+	tmk_verify_abort(verify);
+}
+END_TEST
+
+/* A replica that is wrong all over: what there is no room for is not called a difference, since it was not looked at twice. It is
+ * sent at once. */
+START_TEST(more_suspects_than_there_is_room_for)
+{
+	const unsigned count = 3000, first = 3;
+	uint64_t unlooked = (count - TMK_SUSPECTS_MAX) * (uint64_t)TMK_PIECE;
+
+	for (unsigned i = 0; i < count; i++)
+		verdicts[0][i + first] = TMK_DIFFERS;
+	tmk_verify_ask(verify, 0);
+	batch();
+	ck_assert_uint_eq(pass()->different, 0);
+	ck_assert_uint_eq(pass()->skipped, unlooked);
+	ck_assert_uint_eq(marked_bytes, unlooked);
+	memset(verdicts, 0, sizeof(verdicts)); /* they were writes in flight */
+	verdicts[0][first + 100] = TMK_DIFFERS;
 	clock_ms += TMK_SECOND_LOOK_MS;
 	batch();
-	ck_assert_uint_eq(pass()->last.different, 2000 * (uint64_t)TMK_PIECE);
-	ck_assert_uint_eq(marked_bytes, 2000 * (uint64_t)TMK_PIECE);
-	ck_assert_uint_eq(pass()->last.skipped, 0);
-	for (unsigned i = 0; i < 2000 * (TMK_PIECE / BLOCK); i++)
-		ck_assert(maps[TMK_NOW][0][i + 3 * (TMK_PIECE / BLOCK)]);
-	ck_assert(!maps[TMK_NOW][0][2003 * (TMK_PIECE / BLOCK)]);
+	ck_assert_uint_eq(pass()->last.different, TMK_PIECE);
+	ck_assert_uint_eq(pass()->last.skipped, unlooked);
+	ck_assert_uint_eq(marked_bytes, unlooked + TMK_PIECE);
+}
+END_TEST
+
+/* Looked at twice or not, nothing that differs is left alone, and it is told once a batch. */
+START_TEST(all_that_differs_is_sent)
+{
+	const unsigned count = 3000, first = 3;
+
+	keep_log();
+	for (unsigned i = 0; i < count; i++)
+		verdicts[0][i + first] = TMK_DIFFERS;
+	tmk_verify_ask(verify, 0);
+	batch();
+	ck_assert_uint_eq(logged("the replica seems to differ in 31195136 bytes, the first at byte"), 1);
+	ck_assert_uint_eq(logged("differ"), 1);
+	clock_ms += TMK_SECOND_LOOK_MS;
+	batch();
+	ck_assert_uint_eq(logged("the replica differs in 67108864 bytes, the first at byte 98304 of /dev/vda, which"), 1);
+	ck_assert_uint_eq(logged("the replica"), 2);
+	ck_assert_uint_eq(pass()->last.different, TMK_SUSPECTS_MAX * (uint64_t)TMK_PIECE);
+	ck_assert_uint_eq(marked_bytes, count * (uint64_t)TMK_PIECE);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		ck_assert(maps[TMK_NOW][0][i] == (i >= first * (TMK_PIECE / BLOCK) && i < (first + count) * (TMK_PIECE / BLOCK)));
 }
 END_TEST
 
@@ -374,8 +494,13 @@ int main(void)
 	tcase_add_test(t, taken_between_the_looks);
 	tcase_add_test(t, taken_beside_suspects);
 	tcase_add_test(t, each_in_its_time);
+	tcase_add_loop_test(t, written_beside_a_difference, 0, 4);
+	tcase_add_test(t, taken_beside_a_difference);
 	tcase_add_test(t, a_write_that_was_missed);
+	tcase_add_test(t, suspects_are_read_together);
+	tcase_add_test(t, only_what_was_looked_at_again);
 	tcase_add_test(t, more_suspects_than_there_is_room_for);
+	tcase_add_test(t, all_that_differs_is_sent);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "kept_log.h"
 #include "piece.h"
 #include "suite.h"
 #include "suspects.h"
@@ -267,18 +268,25 @@ static int tell(struct tmk_compared *c, bool more)
 	return rc;
 }
 
-/* One range: the pieces of it that the test says are not equal. */
+/* One range: the pieces of it that the test says are not equal, joined with their neighbours. */
 static void compare(struct tmk_compared *c, const struct range *r)
 {
+	struct tmk_compared_extent *last = NULL;
+
 	for (uint64_t at = r->offset, end = at + r->length, part; at < end; at += part) {
 		uint8_t verdict = verdicts[r->disk][at / TMK_PIECE];
 
 		part = tmk_piece_rest(at, end - at);
 		if (!verdict)
 			continue;
+		if (last && last->verdict == verdict && last->offset + last->length == at) {
+			last->length += part;
+			continue;
+		}
 		if (c->count == TMK_COMPARED_EXTENTS)
 			ck_assert_int_eq(tell(c, true), 0);
-		c->extents[c->count++] = (struct tmk_compared_extent){verdict, r->disk, at, part};
+		last = &c->extents[c->count++];
+		*last = (struct tmk_compared_extent){verdict, r->disk, at, part};
 	}
 	for (uint64_t i = r->offset / BLOCK; i * BLOCK < r->offset + r->length; i++)
 		hashed[r->disk][i]++;
