@@ -2,13 +2,13 @@
 /* A verify's progress as JSON: see progress.h. */
 #include "progress.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
 #include "util.h"
 
 #define SIZE_MAX_FILE 4096
@@ -82,12 +82,14 @@ static json_t *integer(uint64_t v)
 	return json_integer((json_int_t)v);
 }
 
-void tmk_progress_save(const struct tmk_progress *p, const char *run_dir, const struct tmk_spec *spec)
+int tmk_progress_save(const struct tmk_progress *p, const char *run_dir, const struct tmk_spec *spec, struct tmk_error *err)
 {
 	char path[512], id[2 * TMK_UUID_SIZE + 1], *text = NULL;
-	struct tmk_error err = {0};
 	json_t *last = json_null(), *o;
+	int rc;
 
+	if (!path_of(path, run_dir, spec->name))
+		return tmk_error_set(err, -ENAMETOOLONG, "cannot write %.200s...: the path is too long", run_dir);
 	tmk_hex(spec->protection, TMK_UUID_SIZE, id);
 	if (p->last.known)
 		last = json_pack("{s:b, s:o, s:o, s:o}", "asked", p->last.asked, "time", integer(p->last.time), "different",
@@ -97,10 +99,10 @@ void tmk_progress_save(const struct tmk_progress *p, const char *run_dir, const 
 		      integer(p->rate), "last", last);
 	if (o)
 		text = json_dumps(o, JSON_COMPACT);
-	if (!text || !path_of(path, run_dir, spec->name) || tmk_write_file(path, text, strlen(text), 0600, &err))
-		tmk_log_warning("%s: cannot keep how far the verify is: %s", spec->name, err.text[0] ? err.text : "no memory");
+	rc = text ? tmk_write_file(path, text, strlen(text), 0600, err) : tmk_error_set(err, -ENOMEM, "no memory for %s", path);
 	free(text);
 	json_decref(o);
+	return rc;
 }
 
 void tmk_progress_remove(const char *run_dir, const char *name)

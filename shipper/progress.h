@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "error.h"
 #include "store.h"
 
 struct tmk_progress {
@@ -27,7 +28,7 @@ struct tmk_progress {
 
 /* False: there is none of this protection, or it cannot be read. */
 bool tmk_progress_load(struct tmk_progress *out, const char *run_dir, const struct tmk_spec *spec);
-void tmk_progress_save(const struct tmk_progress *p, const char *run_dir, const struct tmk_spec *spec);
+int tmk_progress_save(const struct tmk_progress *p, const char *run_dir, const struct tmk_spec *spec, struct tmk_error *err);
 void tmk_progress_remove(const char *run_dir, const char *name);
 
 #endif

@@ -3,6 +3,7 @@
 #include "verify.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@ struct tmk_verify {
 	size_t suspect; /* the next one to look at */
 	uint64_t takes; /* so many were followed: tmk_verify_taken() */
 	struct tmk_suspects suspects;
+	char unkept[512]; /* why save() failed; said once */
 	/* As they were when the batch began: what one that is void added counts when it is done again. */
 	size_t suspects_before;
 	uint64_t skipped_before;
@@ -68,7 +70,9 @@ static uint16_t locate(const struct tmk_verify *v, uint64_t at, uint64_t *offset
 /* Suspects are not kept: another shipper finds them again, from the first of them on, or it would end the pass without them. */
 static void save(struct tmk_verify *v)
 {
+	const struct tmk_spec *spec = &v->parts.source->spec;
 	struct tmk_progress p = v->state.pass;
+	struct tmk_error err;
 
 	for (size_t i = 0; i < v->suspects.count; i++) {
 		uint64_t place = place_of(v, v->suspects.list[i].disk, v->suspects.list[i].offset);
@@ -76,7 +80,16 @@ static void save(struct tmk_verify *v)
 		p.done = place < p.done ? place : p.done;
 	}
 	v->saved = tmk_now_ms();
-	tmk_progress_save(&p, v->parts.config->run_dir, &v->parts.source->spec);
+	if (!tmk_progress_save(&p, v->parts.config->run_dir, spec, &err)) {
+		if (v->unkept[0])
+			tmk_log_info("%s: how far the verify is can be kept again", spec->name);
+		v->unkept[0] = '\0';
+		return;
+	}
+	if (strcmp(v->unkept, err.text))
+		tmk_log_warning("%s: cannot keep how far the verify is: %s; a shipper that is started again may begin anew",
+				spec->name, err.text);
+	snprintf(v->unkept, sizeof(v->unkept), "%s", err.text);
 }
 
 int tmk_verify_new(struct tmk_verify **out, const struct tmk_verify_parts *parts)

@@ -451,6 +451,32 @@ START_TEST(kept_every_two_seconds)
 }
 END_TEST
 
+/* Said once, and again when it works, or does not for another reason. */
+START_TEST(nowhere_to_keep_it)
+{
+	char run_dir[sizeof(config.run_dir)];
+
+	keep_log();
+	strcpy(run_dir, config.run_dir);
+	for (int i = 0; i < 2; i++) {
+		strcpy(config.run_dir, "/nonexistent");
+		for (int j = 0; j < 5; j++)
+			tmk_verify_ask(verify, 0);
+		strcpy(config.run_dir, "/dev/null");
+		for (int j = 0; j < 5; j++)
+			tmk_verify_ask(verify, 0);
+		ck_assert_uint_eq(logged("/nonexistent/web.verify: No such file"), i + 1);
+		ck_assert_uint_eq(logged("/dev/null/web.verify: Not a directory"), i + 1);
+		ck_assert_uint_eq(logged("cannot keep"), 2 * (i + 1));
+		ck_assert_uint_eq(logged("can be kept again"), i);
+		strcpy(config.run_dir, run_dir);
+		for (int j = 0; j < 5; j++)
+			tmk_verify_ask(verify, 0);
+		ck_assert_uint_eq(logged("can be kept again"), i + 1);
+	}
+}
+END_TEST
+
 /* What differed and was not looked at again is found again: a pass does not end without having told it. */
 START_TEST(suspects_outlive_the_shipper)
 {
@@ -479,7 +505,7 @@ START_TEST(of_no_other_disks)
 	for (int i = 0; i < 3; i++) {
 		free(verify);
 		all.done = total() + (uint64_t)i;
-		tmk_progress_save(&all, config.run_dir, &source.spec);
+		ck_assert_int_eq(tmk_progress_save(&all, config.run_dir, &source.spec, &err), 0);
 		if (i == 2)
 			source.spec.protection[0]++;
 		open_it();
@@ -516,6 +542,7 @@ int main(void)
 	tcase_add_test(t, goes_on_where_it_was);
 	tcase_add_test(t, at_the_rate_it_was_asked_for);
 	tcase_add_test(t, kept_every_two_seconds);
+	tcase_add_test(t, nowhere_to_keep_it);
 	tcase_add_test(t, suspects_outlive_the_shipper);
 	tcase_add_test(t, of_no_other_disks);
 	suite_add_tcase(s, t);

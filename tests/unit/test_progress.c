@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* links: shipper. How far a verify is: comes back as it was kept, and only to the protection that kept it. */
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,13 @@ static void teardown(void)
 	rmdir(directory);
 }
 
+static void save(const struct tmk_progress *p)
+{
+	struct tmk_error err;
+
+	ck_assert_msg(!tmk_progress_save(p, directory, &spec, &err), "%s", err.text);
+}
+
 static void same(const struct tmk_progress *want)
 {
 	struct tmk_progress p;
@@ -62,9 +70,9 @@ START_TEST(comes_back_as_it_was)
 	struct tmk_progress p = {.started = 1, .done = 8192}, got;
 
 	ck_assert(!tmk_progress_load(&got, directory, &spec));
-	tmk_progress_save(&full, directory, &spec);
+	save(&full);
 	same(&full);
-	tmk_progress_save(&p, directory, &spec);
+	save(&p);
 	same(&p);
 	tmk_progress_remove(directory, "web");
 	ck_assert(!tmk_progress_load(&got, directory, &spec));
@@ -75,7 +83,7 @@ START_TEST(another_protection_under_the_name)
 {
 	struct tmk_progress got;
 
-	tmk_progress_save(&full, directory, &spec);
+	save(&full);
 	spec.protection[15] ^= 1;
 	ck_assert(!tmk_progress_load(&got, directory, &spec));
 	spec.protection[15] ^= 1;
@@ -151,7 +159,7 @@ START_TEST(only_where_it_can_go_on)
 	struct tmk_progress got;
 
 	full.done = places[_i].done;
-	tmk_progress_save(&full, directory, &spec);
+	save(&full);
 	ck_assert(tmk_progress_load(&got, directory, &spec) == places[_i].good);
 }
 END_TEST
@@ -161,7 +169,7 @@ START_TEST(not_half_of_it)
 	struct tmk_progress got;
 	char *text;
 
-	tmk_progress_save(&full, directory, &spec);
+	save(&full);
 	ck_assert_int_eq(tmk_read_file(path, 4096, &text, NULL), 0);
 	for (size_t size = strlen(text); size--;) {
 		put(text, size);
@@ -184,13 +192,15 @@ START_TEST(nowhere_to_keep_it)
 {
 	char far[600];
 	struct tmk_progress got;
+	struct tmk_error err;
 
-	tmk_progress_save(&full, "/nonexistent/run", &spec);
+	ck_assert_int_eq(tmk_progress_save(&full, "/nonexistent/run", &spec, &err), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/run/web.verify: No such file"));
 	ck_assert(!tmk_progress_load(&got, "/nonexistent/run", &spec));
 	memset(far, 'x', sizeof(far));
 	far[0] = '/';
 	far[sizeof(far) - 1] = 0;
-	tmk_progress_save(&full, far, &spec);
+	ck_assert_int_eq(tmk_progress_save(&full, far, &spec, &err), -ENAMETOOLONG);
 	ck_assert(!tmk_progress_load(&got, far, &spec));
 	tmk_progress_remove(far, "web");
 	tmk_progress_remove("/nonexistent/run", "web");
