@@ -129,7 +129,6 @@ void tmk_verify_ask(struct tmk_verify *v, uint64_t rate)
 {
 	tmk_verify_abort(v);
 	v->state.pass.asked = true;
-	v->state.cancelled = false;
 	v->state.pass.done = v->state.pass.different = v->state.pass.skipped = 0;
 	v->state.pass.started = tmk_now_ms();
 	v->state.pass.rate = rate;
@@ -152,7 +151,6 @@ void tmk_verify_cancel(struct tmk_verify *v)
 	tmk_verify_abort(v);
 	if (!v->state.pass.asked)
 		return;
-	v->state.cancelled = true;
 	end_pass(v);
 }
 

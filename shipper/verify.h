@@ -29,7 +29,6 @@
 struct tmk_verify_state {
 	struct tmk_progress pass; /* the one that was asked for, or the rolling one */
 	uint64_t total;		  /* bytes of all disks */
-	bool cancelled;		  /* the last one that was asked for */
 	uint64_t passes;	  /* asked for and ended since the start of this shipper, also cancelled ones */
 };
 
