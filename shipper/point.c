@@ -24,6 +24,7 @@ struct tmk_point_maker {
 	struct tmk_attempt *attempt;
 	unsigned rounds, attempts;
 	bool watching; /* who writes */
+	bool blind;    /* that cannot be, and was said */
 	uint64_t asked_ms;
 	char scripts[320], owed[320];
 };
@@ -81,10 +82,14 @@ static void watch(struct tmk_point_maker *p, bool on)
 
 	if (p->watching == on)
 		return;
-	if (tmk_marks_watch(p->parts.source->marks, on, &err))
-		tmk_log_warning("%s: %s; who writes while a point is made is not named", p->parts.source->spec.name, err.text);
-	else
+	if (!tmk_marks_watch(p->parts.source->marks, on, &err)) {
 		p->watching = on;
+		p->blind = false;
+		return;
+	}
+	if (!p->blind)
+		tmk_log_warning("%s: %s; who writes while a point is made is not named", p->parts.source->spec.name, err.text);
+	p->blind = true;
 }
 
 void tmk_point_free(struct tmk_point_maker *p)
