@@ -185,6 +185,15 @@ static void release(struct tmk_protection *p)
 	free(p);
 }
 
+/* Nothing of it stays in run-dir, either. */
+static void forget_all(struct tmk_protection *p)
+{
+	tmk_work_close(&p->work);
+	tmk_source_detach(&p->work.source);
+	tmk_verify_remove(p->config->run_dir, p->spec.name);
+	tmk_doubt_remove(p->config->run_dir, p->spec.name);
+}
+
 int tmk_protection_start(struct tmk_protection **out, const struct tmk_config *config, struct tmk_marks *marks,
 			 const struct tmk_spec *spec, bool patient, struct tmk_error *err)
 {
@@ -209,7 +218,7 @@ int tmk_protection_start(struct tmk_protection **out, const struct tmk_config *c
 	return 0;
 detach:
 	if (!patient)
-		tmk_source_detach(&p->work.source);
+		forget_all(p);
 free_it:
 	if (p)
 		release(p);
@@ -223,11 +232,8 @@ void tmk_protection_stop(struct tmk_protection *p, bool forget)
 	p->stop = true;
 	wake(p);
 	pthread_join(p->thread, NULL);
-	if (forget) {
-		tmk_source_detach(&p->work.source);
-		tmk_verify_remove(p->config->run_dir, p->spec.name);
-		tmk_doubt_remove(p->config->run_dir, p->spec.name);
-	}
+	if (forget)
+		forget_all(p);
 	release(p);
 }
 

@@ -46,6 +46,21 @@ refused "web" source_ protect again "$DISK"
 refused "block device" source_ protect file "$DISK_FILE"
 refused "no such\|not exist\|cannot" source_ protect none /dev/nonexistent
 
+say "a protection that cannot start leaves nothing behind"
+e2e_disk PARTED 32M -P
+{
+	echo "label: gpt"
+	for i in 1 2 3 4 5 6 7 8 9; do echo "start=$((i * 4096)), size=2048"; done
+} | sfdisk -q --no-tell-kernel --no-reread "$PARTED"
+partx -u "$PARTED" 2>/dev/null || partx -a "$PARTED"
+e2e_until 10 test -b "${PARTED}p9" || fail "no partition node"
+refused "parts of one disk" source_ protect parts "$PARTED"p{1,2,3,4,5,6,7,8,9}
+[ -z "$(find "$W/run" "$W/source" -name 'parts.*')" ] || fail "left behind: $(ls "$W/run" "$W/source")"
+source_ protect parts "$PARTED"p{1,2,3,4,5,6,7,8} >/dev/null
+e2e_wait_copied parts
+source_ unprotect parts >/dev/null
+[ -z "$(find "$W/run" "$W/source" -name 'parts.*')" ] || fail "left behind: $(ls "$W/run" "$W/source")"
+
 say "another server may not continue this protection"
 cp -a "$W/source" "$W/source2"
 rm -f "$W"/source2/source.* "$W"/source2/target.json
