@@ -30,14 +30,17 @@ static void refill(struct tmk_rate *r, uint64_t now)
 
 void tmk_rate_set(struct tmk_rate *r, uint64_t rate, uint64_t now)
 {
-	bool started = r->rate != 0;
+	bool limited = r->rate != 0, owing;
 
-	if (started)
+	if (limited)
 		refill(r, now);
+	owing = r->tokens < 0;
 	r->rate = rate;
+	if (!limited && owing)
+		refill(r, now);
 	r->then = now;
 	r->rest = 0;
-	if (!started || r->tokens > capacity(r))
+	if ((!limited && !owing) || r->tokens > capacity(r))
 		r->tokens = capacity(r);
 }
 

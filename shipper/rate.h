@@ -17,7 +17,8 @@ struct tmk_rate {
 	uint64_t then;	/* ns: tokens are counted up to here */
 };
 
-/* Starts, or goes on with another rate: a debt is kept, savings beyond the new rate's are not. */
+/* Starts, or goes on with another rate: a debt is kept, savings beyond the new rate's are not. A debt of before a time without a
+ * rate is paid at the new one since. */
 void tmk_rate_set(struct tmk_rate *r, uint64_t rate, uint64_t now);
 /* Takes the bytes, or says no. */
 bool tmk_rate_take(struct tmk_rate *r, uint64_t bytes, uint64_t now);

@@ -413,6 +413,29 @@ START_TEST(a_new_rate_keeps_the_debt)
 	tmk_rate_set(&r, 0, SECOND);
 	ck_assert(tmk_rate_take(&r, UINT64_MAX / 4, SECOND));
 	ck_assert_int_eq(tmk_rate_delay(&r, SECOND), -1);
+	tmk_rate_set(&r, 10000, SECOND);
+	ck_assert(tmk_rate_take(&r, 1, SECOND));
+}
+END_TEST
+
+/* A verify that reads now and then, and rounds without a rate in between: not one read more each time. */
+START_TEST(a_debt_over_a_time_without_a_rate)
+{
+	struct tmk_rate r = {0};
+	uint64_t ms = 1000000;
+
+	tmk_rate_set(&r, 100000, 0);
+	ck_assert(tmk_rate_take(&r, 260000, 0)); /* 250000 are owed */
+	tmk_rate_set(&r, 0, 500 * ms);
+	ck_assert(tmk_rate_take(&r, 1 << 30, 600 * ms));
+	tmk_rate_set(&r, 100000, 1000 * ms);
+	ck_assert(!tmk_rate_take(&r, 1, 1000 * ms));
+	ck_assert(!tmk_rate_take(&r, 1, 2500 * ms));
+	ck_assert(tmk_rate_take(&r, 1, 2501 * ms));
+	tmk_rate_set(&r, 0, 2502 * ms);
+	tmk_rate_set(&r, 100000, 9000 * ms);
+	ck_assert(tmk_rate_take(&r, 10001, 9000 * ms));
+	ck_assert(!tmk_rate_take(&r, 1, 9000 * ms));
 }
 END_TEST
 
@@ -438,6 +461,7 @@ static TCase *pure_cases(void)
 	tcase_add_test(tc, savings_are_a_tenth_of_a_second);
 	tcase_add_test(tc, delay_is_exact);
 	tcase_add_test(tc, a_new_rate_keeps_the_debt);
+	tcase_add_test(tc, a_debt_over_a_time_without_a_rate);
 	return tc;
 }
 
