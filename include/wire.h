@@ -220,8 +220,8 @@ _Static_assert(sizeof(struct tmk_record) == TMK_RECORD_SIZE, "record header");
 
 /* A HASH record's body: TMK_TAG_KEY bytes of key, drawn for this record, then a tag of TMK_TAG_SIZE bytes for each piece. Pieces
  * are the parts that multiples of TMK_PIECE cut the range into. Tag: GMAC (AES-128), its IV the piece's number on the disk
- * (offset / TMK_PIECE) as 8 bytes little-endian and 4 zero bytes. A piece of nothing but zeroes has the GMAC of no data instead, and
- * in place of the 4 zero bytes its length, little-endian. */
+ * (offset / TMK_PIECE) as 8 bytes little-endian and 4 zero bytes. A piece of nothing but zeroes has the GMAC of no data instead,
+ * and in place of the 4 zero bytes its length, little-endian. */
 #define TMK_PIECE (32u << 10)
 #define TMK_TAG_KEY 16
 #define TMK_TAG_SIZE 16
