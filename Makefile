@@ -34,13 +34,23 @@ all: $(programs)
 tests: $(units) $(tools) $(replays)
 check: all tests ## unit tests: no root, no VM
 	$(Q)scripts/run-units $(O)
+# KVER: one of scripts/vm's, headers by scripts/kernel-headers; or KDIR; else the running kernel's. W=1, C=1 (sparse) as in the kernel.
+KDIR ?= $(if $(KVER),$(or $(TIDEMARK_CACHE),/var/cache/tidemark)/headers-$(KVER)/kdir,/lib/modules/$(shell uname -r)/build)
+kmod_release = $(shell sed -n 's/^\#define UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
+kmod_dir = $(abspath $(O))/kmod/$(kmod_release)
+kmod_sources = $(wildcard kmod/*.[ch] kmod/Kbuild kmod/dkms.conf kmod/probe include/tidemark_uapi.h)
+kmod_version = $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' kmod/dkms.conf)
+kmod: ## the kernel module, in $(O)/kmod/RELEASE
+	$(if $(kmod_release),,$(error no kernel headers in $(KDIR): scripts/kernel-headers KVER, Debian's linux-headers-amd64, or KDIR=))
+	$(Q)mkdir -p $(kmod_dir) && ln -sfn $(abspath $(kmod_sources)) $(kmod_dir)/
+	$(Q)$(MAKE) --no-print-directory -C $(KDIR) M=$(kmod_dir) O= CONFIG_DEBUG_INFO_BTF_MODULES= modules
 fuzz: ## libFuzzer's programs, in build-fuzz/fuzz; scripts/fuzz runs them
 	$(Q)$(MAKE) --no-print-directory O=build-fuzz CC=$(CLANG) FUZZ=1 fuzzers
 fuzzers: $(fuzzers)
 lint: ## format, static analysis, include rules
 	$(Q)scripts/lint
 help:
-	@echo 'make [all|tests|check|fuzz|lint|install|clean] [V=1] [SAN=1] [DESTDIR=] [PREFIX=/usr]'
+	@echo 'make [all|tests|check|kmod|fuzz|lint|install|clean] [V=1] [SAN=1] [KVER=|KDIR=] [DESTDIR=] [PREFIX=/usr]'
 
 $(O)/%.o: %.c
 	$(call say,CC,$<)
@@ -99,7 +109,9 @@ install: all
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system shipper/*.service target/*.service
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/man/*.8
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 docs/man/*.5
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/src/tidemark-$(kmod_version) $(filter-out %/probe,$(kmod_sources))
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/src/tidemark-$(kmod_version)/probe kmod/probe/*
 clean:
 	$(Q)rm -rf build build-san build-fuzz
-.PHONY: all tests check fuzz fuzzers lint install clean help
+.PHONY: all tests check kmod fuzz fuzzers lint install clean help
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

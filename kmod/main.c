@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Loading and unloading. Nothing is armed before the self-test has seen its writes; nothing of the module is left when exit
+ * returns.
+ */
+#define pr_fmt(fmt) "tidemark: " fmt
+
+#include <linux/init.h>
+#include <linux/module.h>
+
+#include "internal.h"
+
+static int __init tidemark_init(void)
+{
+	int rc;
+
+	rc = tmk_hooks_find() ?: tmk_selftest_run();
+	if (rc)
+		return rc;
+	tmk_count_start();
+	rc = tmk_hooks_attach();
+	if (rc) {
+		tmk_count_stop();
+		return rc;
+	}
+	pr_info("version " TIDEMARK_VERSION ": a test write was seen, the hooks are attached\n");
+	return 0;
+}
+
+static void __exit tidemark_exit(void)
+{
+	tmk_hooks_detach();
+	tmk_count_stop();
+	pr_info("the hooks are detached\n");
+}
+
+module_init(tidemark_init);
+module_exit(tidemark_exit);
+MODULE_LICENSE("GPL");
+MODULE_AUTHOR("The Tidemark engineers");
+MODULE_DESCRIPTION("Tidemark: sees the writes to block devices");
+MODULE_VERSION(TIDEMARK_VERSION);
