@@ -125,6 +125,15 @@ relocate() { # ROOT
 	done < <(find "$root/usr/src" -maxdepth 2 -name Makefile ! -path '*-common/*')
 }
 
+# The tools among them are programs of that release: with a newer C library than this machine's they cannot run.
+tools_run() { # ROOT
+	local tool said
+	while read -r tool; do
+		said=$(ldd "$tool" 2>&1) || true
+		[[ $said != *"not found"* ]] || { say "$said" && return 1; }
+	done < <(find "$1/usr/lib" -type f \( -name fixdep -o -name 'modpost*' -o -name 'objtool*' \) -perm -u+x)
+}
+
 # Sets $headers to what modules for the kernel in the cache are built with: of the same version, or not at all. $headers/kdir.
 get_headers() { # KVER
 	local work release version parts apt kdir
@@ -141,6 +150,7 @@ get_headers() { # KVER
 	unpack_packages "$work" "${parts[@]/%/=$version}"
 	kdir=usr/src/linux-headers-$release
 	[ -e "$work/image/$kdir/Makefile" ] || die "no $kdir in the packages"
+	tools_run "$work/image" || skip "the tools in linux-kbuild of $release need a newer Debian than this one (above)"
 	rm -rf "$headers"
 	mv "$work/image" "$headers"
 	relocate "$headers"
