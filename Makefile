@@ -9,12 +9,12 @@ DESTDIR ?=
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
 
-LIBS := $(shell pkg-config --libs libbpf liburing liblz4 openssl libxxhash sqlite3 jansson libseccomp blkid 2>/dev/null) -linih -lpthread
+LIBS := $(shell pkg-config --libs libbpf liburing liblz4 openssl libxxhash sqlite3 jansson libseccomp blkid libnl-genl-3.0 2>/dev/null) -linih -lpthread
 CHECK_LIBS = $(shell pkg-config --libs check)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Werror
 CFLAGS ?= -O2 -g
 comma := ,
-ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -fstack-protector-strong -Iinclude -Ilib -Ishipper -I$(O)/bpf $(CFLAGS) \
+ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -fstack-protector-strong -Iinclude -Ilib -Ishipper -I/usr/include/libnl3 -I$(O)/bpf $(CFLAGS) \
 	$(if $(SAN)$(FUZZ),-fsanitize=address$(comma)undefined$(if $(FUZZ),$(comma)fuzzer-no-link -Wno-missing-field-initializers) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SAN),-fsanitize=address$(comma)undefined)
 
@@ -38,7 +38,7 @@ check: all tests ## unit tests: no root, no VM
 KDIR ?= $(if $(KVER),$(or $(TIDEMARK_CACHE),/var/cache/tidemark)/headers-$(KVER)/kdir,/lib/modules/$(shell uname -r)/build)
 kmod_release = $(shell sed -n 's/^\#define UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
 kmod_dir = $(abspath $(O))/kmod/$(kmod_release)
-kmod_sources = $(wildcard kmod/*.[ch] kmod/Kbuild kmod/dkms.conf kmod/probe include/tidemark_uapi.h)
+kmod_sources = $(wildcard kmod/*.[ch] kmod/Kbuild kmod/dkms.conf kmod/probe include/tidemark_uapi.h bpf/commands.h)
 kmod_version = $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' kmod/dkms.conf)
 kmod: ## the kernel module, in $(O)/kmod/RELEASE
 	$(if $(kmod_release),,$(error no kernel headers in $(KDIR): scripts/kernel-headers KVER, Debian's linux-headers-amd64, or KDIR=))

@@ -4,7 +4,10 @@
  *
  *	hooks.c     the kernel's tracepoints: the only file that knows them
  *	selftest.c  whether they show what they should, on a disk of its own
- *	count.c     what is made of what they show: numbers in debugfs
+ *	capture.c   what is made of what they show, of protected disks (core.h)
+ *	count.c     and of all: numbers in debugfs
+ *	control.c   commands, by netlink
+ *	device.c    the memory that the shipper maps
  *	main.c      the order in which these start and end
  */
 #ifndef TMK_INTERNAL_H
@@ -13,6 +16,7 @@
 #include <linux/types.h>
 
 struct gendisk;
+struct irq_work;
 struct request;
 
 /*
@@ -54,7 +58,19 @@ void tmk_hooks_unwatch(struct tmk_hooks_seen *seen);
 /* 0 if writes are seen as they are issued, taken back, completed and failed. Says what was not. May sleep. */
 int tmk_selftest_run(void);
 
+/* As above; called by those. */
+void tmk_count_issued(struct request *rq, struct gendisk *disk);
+void tmk_count_requeued(struct request *rq, struct gendisk *disk);
+void tmk_count_completed(struct request *rq, struct gendisk *disk, unsigned int bytes, bool failed);
 int tmk_count_start(void);
 void tmk_count_stop(void);
+
+int tmk_device_start(void);
+void tmk_device_stop(void);
+
+int tmk_control_start(void);
+void tmk_control_stop(void);
+/* A protection's irq_work: its owner is to be told of something. */
+void tmk_control_stirred(struct irq_work *work);
 
 #endif

@@ -8,6 +8,7 @@
 #include <linux/init.h>
 #include <linux/module.h>
 
+#include "core.h"
 #include "internal.h"
 
 static int __init tidemark_init(void)
@@ -19,16 +20,31 @@ static int __init tidemark_init(void)
 		return rc;
 	tmk_count_start();
 	rc = tmk_hooks_attach();
-	if (rc) {
-		tmk_count_stop();
-		return rc;
-	}
+	if (rc)
+		goto no_hooks;
+	rc = tmk_device_start();
+	if (rc)
+		goto no_device;
+	rc = tmk_control_start();
+	if (rc)
+		goto no_control;
 	pr_info("version " TIDEMARK_VERSION ": a test write was seen, the hooks are attached\n");
 	return 0;
+
+no_control:
+	tmk_device_stop();
+no_device:
+	tmk_hooks_detach();
+no_hooks:
+	tmk_count_stop();
+	return rc;
 }
 
 static void __exit tidemark_exit(void)
 {
+	tmk_control_stop();
+	tmk_device_stop();
+	tmk_disk_detach_all();
 	tmk_hooks_detach();
 	tmk_count_stop();
 	pr_info("the hooks are detached\n");

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The core: protections, their disks, what is in flight, the maps and the ring. hooks.c calls it, control.c and device.c command
+ * it.
+ *
+ * Locks, outermost first:
+ *   tmk_core_lock  mutex: who is attached; all commands.
+ *   protection->lock    raw spinlock, interrupts off: sequence, gap count, requests in flight, maps, reservations in the ring. Of
+ *                       one protection only; a probe takes it for a write to a protected disk and for nothing else (I10).
+ * A probe finds disks by RCU. A disk and its protection are freed only after the hooks' grace period.
+ */
+#ifndef TMK_CORE_H
+#define TMK_CORE_H
+
+#include <linux/blkdev.h>
+#include <linux/hashtable.h>
+#include <linux/irq_work.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+#include "tidemark_uapi.h"
+
+/* ---- requests in flight (flight.c) ---- */
+
+struct tmk_flight {
+	const struct request *rq; /* NULL: free */
+	u64 sequence;
+	u64 begin, end;	 /* sectors of the whole disk */
+	bool overlapped; /* another one was in flight over the same sectors (R7) */
+};
+
+struct tmk_flights {
+	struct tmk_flight *table; /* open addressing, by the request's address */
+	u32 mask, count, limit;
+	u16 *near; /* how many in flight touch 4 KiB that fall here */
+	u32 wide;  /* and how many are too long for that */
+};
+
+int tmk_flights_init(struct tmk_flights *f, u32 limit);
+void tmk_flights_free(struct tmk_flights *f);
+struct tmk_flight *tmk_flights_find(struct tmk_flights *f, const struct request *rq);
+/* NULL: no room. Those that it overlaps are told. */
+struct tmk_flight *tmk_flights_add(struct tmk_flights *f, const struct request *rq, u64 begin, u64 end, u64 sequence);
+void tmk_flights_remove(struct tmk_flights *f, struct tmk_flight *flight);
+/* The lowest sequence in flight, or `none`. */
+u64 tmk_flights_oldest(const struct tmk_flights *f, u64 none);
+
+/* ---- maps (map.c) ---- */
+
+struct tmk_map {
+	unsigned long *now, *taken; /* vmalloc_user() */
+	u64 blocks;
+	u32 shift;    /* sectors to blocks */
+	size_t bytes; /* of one, whole pages */
+};
+
+int tmk_map_init(struct tmk_map *m, u64 sectors, u32 block);
+void tmk_map_free(struct tmk_map *m);
+/* Under the protection's lock; what lies behind the end is left out. */
+void tmk_map_mark(struct tmk_map *m, u64 sector, u64 sectors);
+/* These take the lock for a while at a time. */
+void tmk_map_mark_all(struct tmk_map *m, raw_spinlock_t *lock);
+void tmk_map_take(struct tmk_map *m, raw_spinlock_t *lock);
+void tmk_map_release(struct tmk_map *m, raw_spinlock_t *lock, u64 sector, u64 sectors, u64 length);
+u64 tmk_map_count(const unsigned long *bits, u64 blocks);
+
+/* ---- the ring (ring.c) ---- */
+
+struct tmk_ring {
+	struct page **pages;
+	u8 *at;	  /* twice, side by side */
+	u64 size; /* 0: none */
+	u64 head, tail;
+	bool on;     /* writes are captured */
+	bool both;   /* and marked */
+	bool closed; /* something was dropped since it was switched on: the closing mark is written */
+};
+
+int tmk_ring_init(struct tmk_ring *r, u64 size);
+void tmk_ring_free(struct tmk_ring *r);
+
+/* ---- what is in the ring (log.c): all but copy and publish under the protection's lock ---- */
+
+struct tmk_protection;
+struct tmk_disk;
+
+/* Room for records of `length` bytes in all, multiples of TIDEMARK_ALIGN; NULL: there is none. The caller fills the header of
+ * each before it gives the lock back. */
+struct tidemark_record *tmk_log_reserve(struct tmk_protection *p, u64 length, u64 *position);
+/* Its content is there. */
+void tmk_log_publish(struct tidemark_record *record, u64 position);
+/* A MARK, -ENOSPC: no room. A `closing` one may use the room that others have to leave. */
+int tmk_log_mark(struct tmk_protection *p, const u8 id[16], bool closing, u64 *position);
+/* The following under tmk_core_lock, not the protection's. */
+int tmk_log_release(struct tmk_protection *p, u64 position);
+void tmk_log_on(struct tmk_protection *p, bool both);
+/* Switches it off; what it held is marked in `now`, and the gap count is raised. */
+void tmk_log_off(struct tmk_protection *p, const char *reason);
+
+/* ---- gaps: under the lock; what is missing is marked before (R4) ---- */
+
+void tmk_disk_gap(struct tmk_protection *p, const char *reason);
+/* Everything is to be marked; the next take does it. For a probe, which has no time for that. */
+void tmk_disk_doubt(struct tmk_disk *d, const char *reason);
+
+/* ---- driver commands (passthrough.c, R29) ---- */
+
+/* Leaves what is on the disk alone, for sure. */
+bool tmk_passthrough_harmless(struct request *rq, u8 driver);
+/* The same of a request to a queue without a disk: only an NVMe controller's own queue can harm its disks. */
+bool tmk_passthrough_harmless_admin(struct request *rq, const struct gendisk *disk, u8 driver);
+
+/* ---- from the hooks (capture.c) ---- */
+
+void tmk_capture_add(struct tmk_disk *d);
+void tmk_capture_remove(struct tmk_disk *d);
+
+/* ---- disks and protections (disk.c) ---- */
+
+struct tmk_protection {
+	u8 id[16];
+	raw_spinlock_t lock;
+	u64 sequence; /* of the next request */
+	u64 gap;
+	struct tmk_ring ring;
+	u8 cookie[TIDEMARK_COOKIE];
+	char reason[TIDEMARK_REASON]; /* of the last gap */
+	bool stirred;		      /* something happened that the owner is to be told of */
+	struct irq_work stir;
+	struct list_head disks;
+	struct list_head all; /* of tmk_protections */
+};
+
+struct tmk_disk {
+	struct hlist_node node; /* by gendisk */
+	struct list_head list;	/* of the protection's disks */
+	struct tmk_protection *protection;
+	struct gendisk *gendisk; /* held, so that the address stays its own */
+	u64 start, sectors;	 /* of the whole disk */
+	bool whole;		 /* what is behind the end counts, too (R21) */
+	u32 number;
+	u8 driver;     /* enum tidemark_driver */
+	bool doubtful; /* everything is to be marked at the next take */
+	u8 key[16];
+	char identity[128];
+	struct tmk_map map;
+	struct tmk_flights flights;
+	u64 writes;
+};
+
+struct tmk_wanted { /* as ATTACH has it */
+	const u8 *protection, *key;
+	const char *identity;
+	struct block_device *bdev;
+	u64 ring;
+	u32 block;
+	u8 driver;
+};
+
+extern struct mutex tmk_core_lock;
+extern struct list_head tmk_protections;
+extern struct tmk_disk *tmk_disks[TIDEMARK_DISKS]; /* by number; NULL: none */
+
+/* All under tmk_core_lock; 0 or -errno, `why` is for the user then. */
+int tmk_disk_attach(const struct tmk_wanted *want, struct tmk_disk **out, bool *fresh, const char **why);
+void tmk_disk_detach(struct tmk_disk *d);
+void tmk_disk_detach_all(void);
+struct tmk_protection *tmk_disk_protection(const u8 id[16]);
+bool tmk_disk_gone(const struct tmk_disk *d);
+
+struct tmk_taken {
+	u64 gap, position, sequence, blocks;
+};
+void tmk_disk_take(struct tmk_protection *p, struct tmk_taken *out);
+u64 tmk_disk_settled(struct tmk_protection *p);
+
+#endif
