@@ -144,7 +144,7 @@ int tmk_hooks_find(void)
 		pr_err("this kernel has no tracepoint %s, so writes cannot be seen (CONFIG_TRACEPOINTS, "
 		       "CONFIG_BLK_DEV_IO_TRACE)\n",
 		       names[i]);
-		return -ENOENT;
+		return -EOPNOTSUPP;
 	}
 	return 0;
 }

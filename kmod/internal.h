@@ -36,7 +36,7 @@ void tidemark_requeued(struct request *rq, struct gendisk *disk);
  * 0 bytes complete nothing (R6). May come without an issue: what failed before it was sent. */
 void tidemark_completed(struct request *rq, struct gendisk *disk, unsigned int bytes, bool failed);
 
-/* Finds the tracepoints. First of all; -ENOENT if the kernel lacks one, which it names. */
+/* Finds the tracepoints. First of all; -EOPNOTSUPP if the kernel lacks one, which it names. */
 int tmk_hooks_find(void);
 /* From here on the functions above are called, until detach has returned: then none of them runs any more. */
 int tmk_hooks_attach(void);
