@@ -102,16 +102,17 @@ $(fuzzers): $(O)/fuzz/%: tests/fuzz/%.c $(wildcard tests/fuzz/*.h) $$(call side,
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget -fsanitize=fuzzer -o $@ $(filter %.c %.a,$^) $(LIBS)
 
-install: all
+install: all kmod-install
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(O)/tidemark
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(O)/tidemark-shipper $(O)/tidemark-target
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/libexec $(O)/tidemark-freezer
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system shipper/*.service target/*.service
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/man/*.8
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 docs/man/*.5
+kmod-install: ## the module's sources, for dkms
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/src/tidemark-$(kmod_version) $(filter-out %/probe,$(kmod_sources))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/src/tidemark-$(kmod_version)/probe kmod/probe/*
 clean:
 	$(Q)rm -rf build build-san build-fuzz
-.PHONY: all tests check kmod fuzz fuzzers lint install clean help
+.PHONY: all tests check kmod kmod-install fuzz fuzzers lint install clean help
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
