@@ -85,12 +85,14 @@ $(O)/tidemark-freezer: shipper/freezer.c shipper/freezer.h
 $(O)/tidemark-target: $(O)/target/main.o $(O)/target.a $(O)/lib.a
 	$(call say,LD,$@)
 	$(link)
-# A test says which side it tests by its first line: "links: shipper", "links: target", "links: cli"; else lib alone.
+# A test says which side it tests by its first line: "links: shipper", "links: target", "links: cli"; else lib alone. "links: kmod":
+# it takes a file of the module into itself, with as much of the kernel as that needs from tests/unit/kernel.
+in_kernel = $(if $(shell sed -n '1,3{/links: kmod/p}' $(1)),-Itests/unit/kernel -Ikmod -Wno-sign-compare)
 side = $(foreach s,shipper target cli,$(if $(shell sed -n '1,3{/links:.*$(s)/p}' $(1)),$(O)/$(s).a))
 .SECONDEXPANSION:
 $(units): $(O)/tests/%: tests/unit/%.c $$(call side,tests/unit/$$*.c) $(O)/lib.a
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(patsubst $(O)/%.a,-I%,$(filter %.a,$^)) -Ibpf $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS) $(CHECK_LIBS)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(patsubst $(O)/%.a,-I%,$(filter %.a,$^)) -Ibpf $(call in_kernel,$<) $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS) $(CHECK_LIBS)
 $(tools): $(O)/tests/%: tests/tools/%.c $$(call side,tests/tools/$$*.c) $(O)/lib.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itarget $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS)

@@ -22,32 +22,8 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+#include "flight.h"
 #include "tidemark_uapi.h"
-
-/* ---- requests in flight (flight.c) ---- */
-
-struct tmk_flight {
-	const struct request *rq; /* NULL: free */
-	u64 sequence;
-	u64 begin, end;	 /* sectors of the whole disk */
-	bool overlapped; /* another one was in flight over the same sectors (R7) */
-};
-
-struct tmk_flights {
-	struct tmk_flight *table; /* open addressing, by the request's address */
-	u32 mask, count, limit;
-	u16 *near; /* how many in flight touch 4 KiB that fall here */
-	u32 wide;  /* and how many are too long for that */
-};
-
-int tmk_flights_init(struct tmk_flights *f, u32 limit);
-void tmk_flights_free(struct tmk_flights *f);
-struct tmk_flight *tmk_flights_find(struct tmk_flights *f, const struct request *rq);
-/* NULL: no room. Those that it overlaps are told. */
-struct tmk_flight *tmk_flights_add(struct tmk_flights *f, const struct request *rq, u64 begin, u64 end, u64 sequence);
-void tmk_flights_remove(struct tmk_flights *f, struct tmk_flight *flight);
-/* The lowest sequence in flight, or `none`. */
-u64 tmk_flights_oldest(const struct tmk_flights *f, u64 none);
 
 /* ---- maps (map.c) ---- */
 

@@ -24,7 +24,7 @@ cleanup() {
 trap cleanup EXIT
 busybox insmod "$MODULE"
 mkdir "$W/mnt"
-RING=$((32 << 20))
+RING=$((128 << 20))
 
 field() { sed -E "s/.*\b$1 ([0-9]+).*/\1/"; }
 image() { # FILE
@@ -35,9 +35,9 @@ image() { # FILE
 # Requests and sectors that wrote, zeroed or discarded.
 written() { awk '{ print $5 + $12, $7 + $14 }' "/sys/class/block/$(basename "$DISK")/stat"; }
 
-begin() { # DEVICE [DRIVER]
+begin() { # DEVICE [DRIVER [RING]]
 	DISK=$1
-	read -r _ N _ FRESH < <("$LOG" attach oracle disk "$DISK" $RING 4096 "${2:-0}")
+	read -r _ N _ FRESH < <("$LOG" attach oracle disk "$DISK" "${3:-$RING}" 4096 "${2:-0}")
 	[ "$FRESH" = 1 ] || fail "$DISK: a new disk is not fresh"
 	SECTORS=$(blockdev --getsz "$DISK")
 	[ "$("$LOG" take oracle | field blocks)" = $((SECTORS / 8)) ] || fail "$DISK: a fresh disk is not all marked"
@@ -89,6 +89,7 @@ files() { # MOUNT-OPTION...
 	mount "$@" "$DISK" "$W/mnt"
 	fio --name=files --directory="$W/mnt" --nrfiles=20 --filesize=128k --rw=randwrite --bs=4k --fsync=32 --output=/dev/null
 	rm -f "$W"/mnt/files.0.1*
+	rm -rf "$W/mnt/many"
 	mkdir "$W/mnt/many"
 	for i in {1..50}; do echo "$i" >"$W/mnt/many/$i"; done
 	umount "$W/mnt"
@@ -128,13 +129,50 @@ some() {
 	oracle "discard" discards
 }
 filesystems() {
-	oracle "mkfs.ext4" quietly mkfs.ext4 -qF "$DISK"
+	GAPS=may oracle "mkfs.ext4" quietly mkfs.ext4 -qF "$DISK"
 	oracle "ext4" files
 	oracle "ext4, data=journal" files -o data=journal
-	oracle "mkfs.xfs" quietly mkfs.xfs -qf "$DISK"
+	GAPS=may oracle "mkfs.xfs" quietly mkfs.xfs -qf "$DISK"
 	oracle "xfs" files
-	oracle "mkfs.btrfs" quietly mkfs.btrfs -qf "$DISK"
+	GAPS=may oracle "mkfs.btrfs" quietly mkfs.btrfs -qf "$DISK"
 	oracle "btrfs" files
+}
+
+# overflow NAME COMMAND...: a ring that is too small. What the log has, and then what is marked, is the disk (I1); the reader is
+# stopped for a while, killed, and begins again where the log was released.
+overflow() {
+	local name=$1 gap reader
+	shift
+	image "$W/before"
+	cp --sparse=always "$W/before" "$W/replayed"
+	"$LOG" log oracle on >/dev/null
+	"$LOG" fence oracle "$("$LOG" take oracle | field sequence)"
+	"$LOG" release "$N" 0 "$SECTORS"
+	gap=$("$LOG" status oracle | field gap)
+	rm -f "$W/flag"
+	"$LOG" replay oracle "$W/flag" "$N:$W/replayed" >"$W/said" &
+	reader=$!
+	(sleep 1 && kill -STOP $reader && sleep 1 && kill -KILL $reader) &
+	"$@"
+	wait $reader || true
+	wait
+	blockdev --flushbufs "$DISK"
+	"$LOG" replay oracle - "$N:$W/replayed" >"$W/said"
+	image "$W/now"
+	"$LOG" copy "$N" now "$W/now" "$W/replayed" >"$W/copied"
+	cmp "$W/replayed" "$W/now" || fail "$name: log and map together are not the disk: $(cat "$W/said")"
+	[ "$("$LOG" status oracle | field gap)" -gt "$gap" ] || fail "$name: no gap: the ring was not full"
+	say "$name: $(cat "$W/said"), $(cat "$W/copied"), gap $gap to $("$LOG" status oracle | field gap)"
+	# Given up: what it held is in the map (fold).
+	cp --sparse=always "$W/now" "$W/before"
+	"$LOG" fence oracle "$("$LOG" take oracle | field sequence)"
+	"$LOG" release "$N" 0 "$SECTORS"
+	load --direct=1 --bs=4k --number_ios=100
+	"$LOG" log oracle off >/dev/null
+	image "$W/now"
+	"$LOG" copy "$N" now "$W/now" "$W/before" >"$W/copied"
+	cmp "$W/before" "$W/now" || fail "$name: the log was given up, and its writes are not marked"
+	say "$name: folded, $(cat "$W/copied")"
 }
 
 say "loop"
@@ -143,7 +181,16 @@ LOOP=$(losetup -f --show "$W/loop.img")
 begin "$LOOP"
 all
 oracle "discard" discards
+end
+truncate -s 304M "$W/loop.img" # what XFS wants
+losetup -c "$LOOP"
+begin "$LOOP"
 filesystems
+end
+truncate -s 120M "$W/loop.img"
+losetup -c "$LOOP"
+begin "$LOOP" 0 $((1 << 20))
+for round in 1 2 3; do overflow "overflow $round" load --direct=1 --bs=16k --ioengine=io_uring --iodepth=16 --number_ios=1500; done
 end
 
 for kind in "SCSI $VM_SCSI 1" "NVMe $VM_NVME 2"; do
