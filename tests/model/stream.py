@@ -109,8 +109,7 @@ NEEDED = {
 # Of these, those that are rarely missed: they are left out of a short run.
 RARE = ("marked, then counted", "whose copy fails is marked", "the count before the take's first piece",
         "the position after the take's last piece", "reads behind all before F", "a mark lies behind the last read",
-        "nothing is good from a round's first read to its end", "folding is counted", "a coalesced chunk is no prefix",
-        "what was taken back lands no more")
+        "nothing is good from a round's first read to its end", "folding is counted", "a coalesced chunk is no prefix")
 SHORT = 1000  # fewer runs than these
 # Each alone, and why.
 SPARE = {
@@ -122,7 +121,6 @@ SPARE = {
 }
 ASSUMED = {
     "what was taken back is issued again, or completes": ("differs", RETURNS),
-    "what was taken back lands no more": ("marks", RETURNS),
 }
 # What these are for is points: how many of the module's own marks are good without them, against with them.
 POINTS = {
@@ -290,8 +288,6 @@ class Run:
 
     def land(self):
         rq = self.some(Request.SENT)
-        if "what was taken back lands no more" in self.without and self.rng.random() < .3:
-            rq = next((r for r in self.source.requests if r.back is not None), rq)
         if rq:
             left = [sector for sector in range(rq.begin, rq.end) if sector not in rq.landed]
             self.put(rq, left if self.rng.random() < .5 else left[:1] if self.rng.random() < .5 else left[-1:])
