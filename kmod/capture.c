@@ -363,7 +363,7 @@ static void settle(const struct piece *p, unsigned int bytes, bool failed)
 	}
 	if (failed)
 		mark_flight(p->disk, f, "a write failed");
-	else if (f->overlapped && last)
+	else if (f->overlapped) /* at each part: what is taken back after it is not in flight any more, and forgets */
 		mark_flight(p->disk, f, "two writes overlapped");
 	else if (!bytes)
 		mark_flight(p->disk, f, "a request ended without having been done");
@@ -383,6 +383,8 @@ static void completed(struct tmk_disk *d, struct request *rq, unsigned int bytes
 	raw_spin_lock_irqsave(&d->protection->lock, flags);
 	if (ours || tmk_flights_find(&d->flights, rq)) /* its bios may have been taken away */
 		settle(&p, bytes, failed);
+	else if (!rq->bio && !bytes) /* they were, and it was never seen: which sectors they name nobody knows */
+		tmk_disk_doubt(d, "a request ended of which nothing is known");
 	raw_spin_unlock_irqrestore(&d->protection->lock, flags);
 }
 

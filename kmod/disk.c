@@ -188,14 +188,18 @@ static int disk_new(struct tmk_disk **out, const struct tmk_wanted *want, const 
 /* Writes that were in flight before are marked when they complete: they are not known then. */
 static void arm(struct tmk_disk *d, struct tmk_protection *p)
 {
+	unsigned long flags;
+
 	d->protection = p;
-	d->doubtful = true;
 	get_device(disk_to_dev(d->gendisk));
 	map_bytes += 2 * d->map.bytes;
 	list_add_tail(&d->list, &p->disks);
 	tmk_disks[d->number] = d;
 	tmk_capture_add(d);
 	tracepoint_synchronize_unregister(); /* no probe that does not see it is under way any more */
+	raw_spin_lock_irqsave(&p->lock, flags);
+	tmk_disk_doubt(d, "a disk was added"); /* a mark from before this take is no point of it */
+	raw_spin_unlock_irqrestore(&p->lock, flags);
 }
 
 int tmk_disk_attach(const struct tmk_wanted *want, struct tmk_disk **out, bool *fresh, const char **why)
@@ -238,11 +242,15 @@ int tmk_disk_attach(const struct tmk_wanted *want, struct tmk_disk **out, bool *
 void tmk_disk_detach(struct tmk_disk *d)
 {
 	struct tmk_protection *p = d->protection;
+	unsigned long flags;
 
 	if (p->ring.on)
 		tmk_log_off(p, "a disk was taken away");
 	tmk_capture_remove(d);
 	tracepoint_synchronize_unregister();
+	raw_spin_lock_irqsave(&p->lock, flags);
+	tmk_disk_gap(p, "a disk was taken away"); /* with the log off, too: marks had it */
+	raw_spin_unlock_irqrestore(&p->lock, flags);
 	tmk_disks[d->number] = NULL;
 	list_del(&d->list);
 	map_bytes -= 2 * d->map.bytes;
