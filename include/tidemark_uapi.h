@@ -29,12 +29,12 @@
  */
 enum tidemark_command {
 	TIDEMARK_CMD_UNSPEC,
-	TIDEMARK_CMD_CLAIM,  /* -> ABI */
-	TIDEMARK_CMD_ATTACH, /* PROTECTION, KEY, FD, IDENTITY, [RING, BLOCK, DRIVER] -> DISK, FRESH, BLOCK: finds it again, or all
-				is marked */
-	TIDEMARK_CMD_DETACH, /* DISK; with the last disk the protection goes */
-	TIDEMARK_CMD_TAKE,   /* PROTECTION -> GAP, POSITION, SEQUENCE, BLOCKS (I2) */
-	TIDEMARK_CMD_CUT,    /* PROTECTION, ID -> GAP, POSITION: a MARK record, for all its disks at once (I3) */
+	TIDEMARK_CMD_CLAIM,   /* -> ABI */
+	TIDEMARK_CMD_ATTACH,  /* PROTECTION, KEY, FD, IDENTITY, [RING, BLOCK] -> DISK, FRESH, BLOCK: finds it again, or all
+				 is marked */
+	TIDEMARK_CMD_DETACH,  /* DISK; with the last disk the protection goes */
+	TIDEMARK_CMD_TAKE,    /* PROTECTION -> GAP, POSITION, SEQUENCE, BLOCKS (I2) */
+	TIDEMARK_CMD_CUT,     /* PROTECTION, ID -> GAP, POSITION: a MARK record, for all its disks at once (I3) */
 	TIDEMARK_CMD_RELEASE, /* PROTECTION and POSITION: the log up to there; or DISK, SECTOR, SECTORS: of `taken`, whole blocks
 			       */
 	TIDEMARK_CMD_MARK,    /* DISK, [SECTOR, SECTORS: else everything], [REASON: raises the gap count] */
@@ -74,14 +74,11 @@ enum tidemark_attr {
 	TIDEMARK_A_FLIGHT,   /* u32: requests in flight */
 	TIDEMARK_A_LENGTH,   /* u64: sectors of the disk as it was attached */
 	TIDEMARK_A_START,    /* u64: its first sector on the whole disk */
-	TIDEMARK_A_DRIVER,   /* u8: enum tidemark_driver */
-	TIDEMARK_A_GONE,     /* flag: the disk is not there any more, or it is another one */
+	TIDEMARK_A_DISKSEQ, /* u64: of the disk that was attached. What has another one is another disk, or medium (BLKGETDISKSEQ)
+			     */
 	__TIDEMARK_A_MAX,
 };
 #define TIDEMARK_A_MAX (__TIDEMARK_A_MAX - 1)
-
-/* Who is below the disk: how its driver's own commands are understood. With another they are all suspicious (R29). */
-enum tidemark_driver { TIDEMARK_DRIVER_OTHER, TIDEMARK_DRIVER_SCSI, TIDEMARK_DRIVER_NVME, TIDEMARK_DRIVER_VIRTIO };
 
 /* ---- the ring ---- */
 

@@ -14,6 +14,8 @@
 #include "core.h"
 #include "internal.h"
 
+#define MARK_MOST (16ull << 30 >> SECTOR_SHIFT) /* sectors, at once, by a probe: 512 KiB of a map with blocks of 4 KiB */
+
 static DEFINE_HASHTABLE(disks, 7); /* by gendisk; RCU */
 
 void tmk_capture_add(struct tmk_disk *d)
@@ -74,6 +76,8 @@ static bool look_at(struct piece *p, struct tmk_disk *d, struct request *rq)
 	const struct bio *bio;
 
 	*p = (struct piece){.disk = d, .rq = rq, .type = type_of(rq), .ranges = ranges_of(rq)};
+	if (p->ranges > 1) /* the request's length is the sum of theirs */
+		end = begin;
 	for (bio = p->ranges > 1 ? rq->bio : NULL; bio; bio = bio->bi_next) {
 		begin = min_t(u64, begin, bio->bi_iter.bi_sector);
 		end = max_t(u64, end, bio_end_sector(bio));
@@ -152,8 +156,7 @@ static bool copy(const struct piece *p, u8 *to)
 	struct req_iterator iter;
 	struct bio_vec bv;
 
-	rq_for_each_segment(bv, p->rq, iter)
-	{
+	rq_for_each_segment(bv, p->rq, iter) {
 		u32 off = min_t(u64, skip, bv.bv_len), part = min_t(u64, bv.bv_len - off, rest);
 		u8 *from;
 
@@ -197,8 +200,13 @@ static void mark_gap(const struct piece *p, const char *reason)
 	tmk_disk_gap(p->disk->protection, reason);
 }
 
+/* All that is between its ranges, if there were several: if that is much, there is no time for it here. */
 static void mark_flight(struct tmk_disk *d, const struct tmk_flight *f, const char *reason)
 {
+	if (f->end - f->begin > MARK_MOST) {
+		tmk_disk_doubt(d, reason);
+		return;
+	}
 	tmk_map_mark(&d->map, f->begin - d->start, f->end - f->begin);
 	tmk_disk_gap(d->protection, reason);
 }
@@ -206,6 +214,7 @@ static void mark_flight(struct tmk_disk *d, const struct tmk_flight *f, const ch
 /* Its completion was missed, and the address is used again. */
 static void give_up(const struct piece *p, struct tmk_flight *f)
 {
+	p->disk->protection->ring.closed = true; /* it was so before now: nothing is closed with a mark */
 	mark_flight(p->disk, f, "a request was issued again whose completion was not seen");
 	tmk_flights_remove(&p->disk->flights, f);
 }
@@ -303,6 +312,18 @@ static void issued(struct tmk_disk *d, struct request *rq)
 		gap(d, "a write behind the end that the disk had"); /* R21 */
 }
 
+/* Is it a request of that disk? Its address may be another's by now, and another medium may be in it: then everything is. */
+static bool is_of(struct tmk_disk *d, const struct gendisk *disk)
+{
+	if (d->gendisk != disk)
+		return false;
+	if (d->diskseq == disk->diskseq)
+		return true;
+	if (!READ_ONCE(d->doubtful))
+		doubt(d, "another disk, or another medium, is in its place");
+	return false;
+}
+
 /* Of a queue without a disk. Rare, and so is an NVMe disk among the protected ones: all are looked through. */
 static void admin(struct request *rq)
 {
@@ -311,8 +332,9 @@ static void admin(struct request *rq)
 
 	if (!is_special(rq))
 		return;
-	hash_for_each_rcu(disks, i, d, node) if (!tmk_passthrough_harmless_admin(rq, d->gendisk, d->driver))
-		doubt(d, "a command to the controller that may have changed the disk");
+	hash_for_each_rcu(disks, i, d, node)
+		if (!tmk_passthrough_harmless_admin(rq, d))
+			doubt(d, "a command to the controller that may have changed the disk");
 }
 
 void tidemark_issued(struct request *rq, struct gendisk *disk)
@@ -322,7 +344,9 @@ void tidemark_issued(struct request *rq, struct gendisk *disk)
 	tmk_count_issued(rq, disk);
 	if (!disk)
 		admin(rq);
-	hash_for_each_possible_rcu_notrace(disks, d, node, (unsigned long)disk) if (d->gendisk == disk) issued(d, rq);
+	hash_for_each_possible_rcu_notrace(disks, d, node, (unsigned long)disk)
+		if (is_of(d, disk))
+			issued(d, rq);
 }
 
 /* ---- requeue, completion ---- */
@@ -336,9 +360,8 @@ void tidemark_requeued(struct request *rq, struct gendisk *disk)
 	unsigned long flags;
 
 	tmk_count_requeued(rq, disk);
-	hash_for_each_possible_rcu_notrace(disks, d, node, (unsigned long)disk)
-	{
-		if (d->gendisk != disk)
+	hash_for_each_possible_rcu_notrace(disks, d, node, (unsigned long)disk) {
+		if (!is_of(d, disk))
 			continue;
 		raw_spin_lock_irqsave(&d->protection->lock, flags);
 		f = tmk_flights_find(&d->flights, rq);
@@ -357,6 +380,10 @@ static void settle(const struct piece *p, unsigned int bytes, bool failed)
 	bool last = bytes >= blk_rq_bytes(p->rq);
 
 	p->disk->writes += last;
+	if (f && p->ranges > 1 && (failed || f->overlapped)) { /* which they are is known still */
+		mark_gap(p, failed ? "a discard failed" : "a discard overlapped a write");
+		failed = f->overlapped = false;
+	}
 	if (!f) {
 		mark_gap(p, "a write ended that was not in flight as far as is known");
 		return;
@@ -377,6 +404,10 @@ static void completed(struct tmk_disk *d, struct request *rq, unsigned int bytes
 	struct piece p;
 	bool ours;
 
+	if (req_op(rq) == REQ_OP_FLUSH || (failed && !blk_rq_bytes(rq) && !is_special(rq))) {
+		doubt(d, "a flush failed: what was written before may be lost");
+		return;
+	}
 	if (is_other(d, rq))
 		return;
 	ours = look_at(&p, d, rq);
@@ -395,6 +426,7 @@ void tidemark_completed(struct request *rq, struct gendisk *disk, unsigned int b
 	tmk_count_completed(rq, disk, bytes, failed);
 	if (!disk)
 		admin(rq);
-	hash_for_each_possible_rcu_notrace(disks, d, node, (unsigned long)disk) if (d->gendisk == disk)
-		completed(d, rq, bytes, failed);
+	hash_for_each_possible_rcu_notrace(disks, d, node, (unsigned long)disk)
+		if (is_of(d, disk))
+			completed(d, rq, bytes, failed);
 }

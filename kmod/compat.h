@@ -57,12 +57,12 @@ static inline struct request_queue *tmk_compat_alloc_queue(struct blk_mq_tag_set
 #endif
 }
 
-static inline void tmk_compat_vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
+static inline void tmk_compat_vm_flags(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t clear)
 {
 #if HAVE_VM_FLAGS_CLEAR
-	vm_flags_clear(vma, flags);
+	vm_flags_mod(vma, set, clear);
 #else
-	vma->vm_flags &= ~flags;
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
 #endif
 }
 

@@ -15,7 +15,8 @@
 #define BLOCK_DEFAULT 4096
 
 static struct genl_family family;
-static u32 owner; /* port of the socket that has it; 0: nobody */
+static bool listening; /* there is somebody who could be told */
+static u32 owner;      /* port of the socket that has it; 0: nobody */
 
 static const struct nla_policy policy[TIDEMARK_A_MAX + 1] = {
 	[TIDEMARK_A_PROTECTION] = NLA_POLICY_EXACT_LEN(16),
@@ -24,7 +25,6 @@ static const struct nla_policy policy[TIDEMARK_A_MAX + 1] = {
 	[TIDEMARK_A_IDENTITY] = {.type = NLA_NUL_STRING, .len = 127},
 	[TIDEMARK_A_RING] = {.type = NLA_U64},
 	[TIDEMARK_A_BLOCK] = {.type = NLA_U32},
-	[TIDEMARK_A_DRIVER] = NLA_POLICY_MAX(NLA_U8, TIDEMARK_DRIVER_VIRTIO),
 	[TIDEMARK_A_DISK] = NLA_POLICY_MAX(NLA_U32, TIDEMARK_DISKS - 1),
 	[TIDEMARK_A_POSITION] = {.type = NLA_U64},
 	[TIDEMARK_A_SECTOR] = {.type = NLA_U64},
@@ -113,7 +113,6 @@ static int attach_bdev(struct genl_info *info, struct block_device *bdev, struct
 		.bdev = bdev,
 		.ring = a[TIDEMARK_A_RING] ? nla_get_u64(a[TIDEMARK_A_RING]) : 0,
 		.block = a[TIDEMARK_A_BLOCK] ? nla_get_u32(a[TIDEMARK_A_BLOCK]) : BLOCK_DEFAULT,
-		.driver = a[TIDEMARK_A_DRIVER] ? nla_get_u8(a[TIDEMARK_A_DRIVER]) : TIDEMARK_DRIVER_OTHER,
 	};
 	struct tmk_disk *d;
 	const char *why;
@@ -251,8 +250,7 @@ static int mark(struct genl_info *info)
 		tmk_map_mark_all(&d->map, &d->protection->lock);
 	raw_spin_lock_irqsave(&d->protection->lock, flags);
 	tmk_map_mark(&d->map, sector, sectors);
-	if (reason)
-		tmk_disk_gap(d->protection, nla_data(reason));
+	tmk_disk_gap_before(d->protection, reason ? nla_data(reason) : NULL);
 	raw_spin_unlock_irqrestore(&d->protection->lock, flags);
 	return 0;
 }
@@ -299,10 +297,13 @@ static int (*const commands[])(struct genl_info *info) = {
 	[TIDEMARK_CMD_MARK] = mark,   [TIDEMARK_CMD_LOG] = log_switch, [TIDEMARK_CMD_COOKIE] = cookie,
 };
 
+/* The flag of an operation asks for CAP_NET_ADMIN only. */
 static int command(struct sk_buff *skb, struct genl_info *info)
 {
 	int ret;
 
+	if (!netlink_capable(skb, CAP_SYS_ADMIN))
+		return refuse(info, -EPERM, "needs CAP_SYS_ADMIN");
 	mutex_lock(&tmk_core_lock);
 	if (info->genlhdr->cmd != TIDEMARK_CMD_CLAIM && owner != info->snd_portid)
 		ret = refuse(info, -EBUSY, owner ? "another process has the tracker" : "claim the tracker first");
@@ -348,7 +349,7 @@ static int disk_put(struct sk_buff *skb, struct tmk_disk *d)
 			       put_u64(skb, TIDEMARK_A_NOW,
 				       doubtful ? d->map.blocks : tmk_map_count(d->map.now, d->map.blocks)) ||
 			       put_u64(skb, TIDEMARK_A_BLOCKS, tmk_map_count(d->map.taken, d->map.blocks)) ||
-			       (tmk_disk_gone(d) && nla_put_flag(skb, TIDEMARK_A_GONE))
+			       put_u64(skb, TIDEMARK_A_DISKSEQ, d->diskseq)
 		       ? -EMSGSIZE
 		       : 0;
 }
@@ -361,9 +362,10 @@ static int status(struct sk_buff *skb, struct netlink_callback *cb)
 	void *header;
 	int i, ret = 0;
 
+	if (!netlink_capable(cb->skb, CAP_SYS_ADMIN))
+		return -EPERM;
 	mutex_lock(&tmk_core_lock);
-	list_for_each_entry(p, &tmk_protections, all)
-	{
+	list_for_each_entry(p, &tmk_protections, all) {
 		if (at++ < cb->args[0])
 			continue;
 		header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &family, NLM_F_MULTI,
@@ -403,9 +405,8 @@ static void tell(struct work_struct *work)
 	void *header;
 
 	mutex_lock(&tmk_core_lock);
-	list_for_each_entry(p, &tmk_protections, all)
-	{
-		if (!xchg(&p->stirred, false))
+	list_for_each_entry(p, &tmk_protections, all) {
+		if (!xchg(&p->stirred, false) || !listening)
 			continue;
 		skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
 		header = skb ? genlmsg_put(skb, 0, 0, &family, 0, TIDEMARK_CMD_STATUS) : NULL;
@@ -418,11 +419,12 @@ static void tell(struct work_struct *work)
 	}
 	mutex_unlock(&tmk_core_lock);
 }
-static DECLARE_WORK(telling, tell);
+static DECLARE_DELAYED_WORK(telling, tell);
 
+/* At most so often: a log that is full says so at every write. */
 void tmk_control_stirred(struct irq_work *work)
 {
-	schedule_work(&telling);
+	schedule_delayed_work(&telling, HZ / 10);
 }
 
 /* ---- the family ---- */
@@ -442,6 +444,7 @@ static struct genl_family family = {
 	.maxattr = TIDEMARK_A_MAX,
 	.policy = policy,
 	.module = THIS_MODULE,
+	.parallel_ops = true, /* tmk_core_lock is what they wait for, and nobody else's commands */
 	.small_ops = operations,
 	.n_small_ops = ARRAY_SIZE(operations),
 	.mcgrps = groups,
@@ -453,7 +456,8 @@ static int released(struct notifier_block *block, unsigned long event, void *dat
 {
 	const struct netlink_notify *n = data;
 
-	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC || !net_eq(n->net, &init_net))
+	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC || !net_eq(n->net, &init_net) ||
+	    READ_ONCE(owner) != n->portid)
 		return NOTIFY_DONE;
 	mutex_lock(&tmk_core_lock);
 	if (owner == n->portid)
@@ -472,12 +476,20 @@ int tmk_control_start(void)
 	ret = genl_register_family(&family);
 	if (ret)
 		netlink_unregister_notifier(&watcher);
+	listening = !ret;
 	return ret;
 }
 
 void tmk_control_stop(void)
 {
+	mutex_lock(&tmk_core_lock);
+	listening = false;
+	mutex_unlock(&tmk_core_lock);
 	genl_unregister_family(&family);
 	netlink_unregister_notifier(&watcher);
-	flush_work(&telling);
+}
+
+void tmk_control_settle(void)
+{
+	cancel_delayed_work_sync(&telling);
 }

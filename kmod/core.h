@@ -34,6 +34,7 @@ struct tmk_map {
 	size_t bytes; /* of one, whole pages */
 };
 
+u64 tmk_map_bytes(u64 sectors, u32 block); /* of one of the two */
 int tmk_map_init(struct tmk_map *m, u64 sectors, u32 block);
 void tmk_map_free(struct tmk_map *m);
 /* Under the protection's lock; what lies behind the end is left out. */
@@ -80,15 +81,21 @@ void tmk_log_off(struct tmk_protection *p, const char *reason);
 /* ---- gaps: under the lock; what is missing is marked before (R4) ---- */
 
 void tmk_disk_gap(struct tmk_protection *p, const char *reason);
+/* The same of what was wrong before already: no closing mark, which would call it a point. */
+void tmk_disk_gap_before(struct tmk_protection *p, const char *reason);
 /* Everything is to be marked; the next take does it. For a probe, which has no time for that. */
 void tmk_disk_doubt(struct tmk_disk *d, const char *reason);
 
 /* ---- driver commands (passthrough.c, R29) ---- */
 
+enum tmk_driver { TMK_DRIVER_OTHER, TMK_DRIVER_SCSI, TMK_DRIVER_NVME, TMK_DRIVER_VIRTIO };
+
+/* Whose commands are understood; of another, all are suspicious. */
+enum tmk_driver tmk_passthrough_driver(struct gendisk *disk);
 /* Leaves what is on the disk alone, for sure. */
-bool tmk_passthrough_harmless(struct request *rq, u8 driver);
+bool tmk_passthrough_harmless(struct request *rq, enum tmk_driver driver);
 /* The same of a request to a queue without a disk: only an NVMe controller's own queue can harm its disks. */
-bool tmk_passthrough_harmless_admin(struct request *rq, const struct gendisk *disk, u8 driver);
+bool tmk_passthrough_harmless_admin(struct request *rq, const struct tmk_disk *d);
 
 /* ---- from the hooks (capture.c) ---- */
 
@@ -115,12 +122,14 @@ struct tmk_disk {
 	struct hlist_node node; /* by gendisk */
 	struct list_head list;	/* of the protection's disks */
 	struct tmk_protection *protection;
-	struct gendisk *gendisk; /* held, so that the address stays its own */
-	u64 start, sectors;	 /* of the whole disk */
-	bool whole;		 /* what is behind the end counts, too (R21) */
+	const struct gendisk *gendisk; /* only compared: not held, and its address may become another's */
+	u64 diskseq;		       /* never another's */
+	u64 start, sectors;	       /* of the whole disk */
+	bool whole;		       /* what is behind the end counts, too (R21) */
 	u32 number;
-	u8 driver;     /* enum tidemark_driver */
-	bool doubtful; /* everything is to be marked at the next take */
+	enum tmk_driver driver;
+	const void *controller; /* only compared: driver_data of its queue's tags */
+	bool doubtful;		/* everything is to be marked at the next take */
 	u8 key[16];
 	char identity[128];
 	struct tmk_map map;
@@ -134,7 +143,6 @@ struct tmk_wanted { /* as ATTACH has it */
 	struct block_device *bdev;
 	u64 ring;
 	u32 block;
-	u8 driver;
 };
 
 extern struct mutex tmk_core_lock;
@@ -144,9 +152,7 @@ extern struct tmk_disk *tmk_disks[TIDEMARK_DISKS]; /* by number; NULL: none */
 /* All under tmk_core_lock; 0 or -errno, `why` is for the user then. */
 int tmk_disk_attach(const struct tmk_wanted *want, struct tmk_disk **out, bool *fresh, const char **why);
 void tmk_disk_detach(struct tmk_disk *d);
-void tmk_disk_detach_all(void);
 struct tmk_protection *tmk_disk_protection(const u8 id[16]);
-bool tmk_disk_gone(const struct tmk_disk *d);
 
 struct tmk_taken {
 	u64 gap, position, sequence, blocks;

@@ -86,8 +86,7 @@ static void sum(enum kind kind, struct counts *out)
 	int cpu;
 
 	memset(out, 0, sizeof(*out));
-	for_each_possible_cpu(cpu)
-	{
+	for_each_possible_cpu(cpu) {
 		const struct counts *one = &per_cpu(counters[kind], cpu);
 
 		out->issued += READ_ONCE(one->issued);

@@ -37,7 +37,7 @@ static int device_mmap(struct file *file, struct vm_area_struct *vma)
 	if (vma->vm_flags & VM_WRITE || number >= TIDEMARK_DISKS || offset != ((u64)number << TIDEMARK_MAP_SHIFT | what) ||
 	    what == (TIDEMARK_MAP_NOW | TIDEMARK_MAP_TAKEN))
 		return -EINVAL;
-	tmk_compat_vm_flags_clear(vma, VM_MAYWRITE);
+	tmk_compat_vm_flags(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_MAYWRITE); /* files' contents are no business of a core dump */
 	mutex_lock(&tmk_core_lock);
 	d = tmk_disks[number];
 	if (!d)

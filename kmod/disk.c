@@ -3,6 +3,7 @@
 #include <linux/blk-mq.h>
 #include <linux/log2.h>
 #include <linux/slab.h>
+#include <linux/suspend.h>
 #include <linux/tracepoint.h>
 
 #include "compat.h"
@@ -19,6 +20,7 @@ LIST_HEAD(tmk_protections);
 struct tmk_disk *tmk_disks[TIDEMARK_DISKS];
 
 static u64 map_bytes; /* of all disks */
+static u64 protections_ever;
 
 /* ---- gaps ---- */
 
@@ -39,10 +41,16 @@ void tmk_disk_gap(struct tmk_protection *p, const char *reason)
 	irq_work_queue(&p->stir);
 }
 
+void tmk_disk_gap_before(struct tmk_protection *p, const char *reason)
+{
+	p->ring.closed = true;
+	tmk_disk_gap(p, reason);
+}
+
 void tmk_disk_doubt(struct tmk_disk *d, const char *reason)
 {
 	d->doubtful = true;
-	tmk_disk_gap(d->protection, reason);
+	tmk_disk_gap_before(d->protection, reason);
 }
 
 /* ---- protections ---- */
@@ -51,7 +59,9 @@ struct tmk_protection *tmk_disk_protection(const u8 id[16])
 {
 	struct tmk_protection *p;
 
-	list_for_each_entry(p, &tmk_protections, all) if (!memcmp(p->id, id, sizeof(p->id))) return p;
+	list_for_each_entry(p, &tmk_protections, all)
+		if (!memcmp(p->id, id, sizeof(p->id)))
+			return p;
 	return NULL;
 }
 
@@ -60,7 +70,8 @@ static int protection_new(struct tmk_protection **out, const struct tmk_wanted *
 	struct tmk_protection *p, *each;
 	int count = 0, ret;
 
-	list_for_each_entry(each, &tmk_protections, all) count++;
+	list_for_each_entry(each, &tmk_protections, all)
+		count++;
 	*why = "there are as many protections as there can be";
 	if (count >= TIDEMARK_PROTECTIONS)
 		return -ENOSPC;
@@ -79,6 +90,7 @@ static int protection_new(struct tmk_protection **out, const struct tmk_wanted *
 	memcpy(p->id, want->protection, sizeof(p->id));
 	raw_spin_lock_init(&p->lock);
 	p->sequence = 1;
+	p->gap = ++protections_ever << 32;	    /* never that of one before it, which had the same name */
 	p->ring.head = p->ring.tail = p->ring.size; /* no record is at 0 */
 	INIT_LIST_HEAD(&p->disks);
 	init_irq_work(&p->stir, tmk_control_stirred);
@@ -107,17 +119,12 @@ static struct tmk_disk *find(const u8 key[16])
 	return NULL;
 }
 
-bool tmk_disk_gone(const struct tmk_disk *d)
-{
-	return !disk_live(d->gendisk);
-}
-
 static bool same(const struct tmk_disk *d, const struct tmk_wanted *want)
 {
-	return d->gendisk == want->bdev->bd_disk && d->start == get_start_sect(want->bdev) &&
-	       d->sectors == bdev_nr_sectors(want->bdev) && !strcmp(d->identity, want->identity) && !tmk_disk_gone(d) &&
-	       d->map.shift == ilog2(want->block) - SECTOR_SHIFT && !memcmp(d->protection->id, want->protection, 16) &&
-	       d->protection->ring.size == want->ring;
+	return d->gendisk == want->bdev->bd_disk && d->diskseq == want->bdev->bd_disk->diskseq &&
+	       d->start == get_start_sect(want->bdev) && d->sectors == bdev_nr_sectors(want->bdev) &&
+	       !strcmp(d->identity, want->identity) && d->map.shift == ilog2(want->block) - SECTOR_SHIFT &&
+	       !memcmp(d->protection->id, want->protection, 16) && d->protection->ring.size == want->ring;
 }
 
 static int check(const struct tmk_wanted *want, const char **why)
@@ -162,18 +169,21 @@ static int disk_new(struct tmk_disk **out, const struct tmk_wanted *want, const 
 		return -ENOSPC;
 	}
 	d->number = number;
-	d->driver = want->driver;
 	d->gendisk = want->bdev->bd_disk;
+	d->diskseq = want->bdev->bd_disk->diskseq;
+	d->driver = tmk_passthrough_driver(want->bdev->bd_disk);
+	d->controller = bdev_get_queue(want->bdev)->tag_set ? bdev_get_queue(want->bdev)->tag_set->driver_data : NULL;
 	d->start = get_start_sect(want->bdev);
 	d->sectors = bdev_nr_sectors(want->bdev);
 	d->whole = !bdev_is_partition(want->bdev);
 	memcpy(d->key, want->key, sizeof(d->key));
 	strscpy(d->identity, want->identity, sizeof(d->identity));
-	ret = tmk_map_init(&d->map, d->sectors, want->block);
-	if (!ret && map_bytes + 2 * d->map.bytes > MAPS_MOST) {
+	if (map_bytes + 2 * tmk_map_bytes(d->sectors, want->block) > MAPS_MOST) {
 		*why = "its maps would be larger than what all maps may have: take larger blocks";
 		ret = -E2BIG;
 	}
+	if (!ret)
+		ret = tmk_map_init(&d->map, d->sectors, want->block);
 	if (!ret)
 		ret = tmk_flights_init(&d->flights, flights_of(want->bdev));
 	if (ret) {
@@ -191,7 +201,6 @@ static void arm(struct tmk_disk *d, struct tmk_protection *p)
 	unsigned long flags;
 
 	d->protection = p;
-	get_device(disk_to_dev(d->gendisk));
 	map_bytes += 2 * d->map.bytes;
 	list_add_tail(&d->list, &p->disks);
 	tmk_disks[d->number] = d;
@@ -212,7 +221,6 @@ int tmk_disk_attach(const struct tmk_wanted *want, struct tmk_disk **out, bool *
 		return ret;
 	*fresh = !d || !same(d, want);
 	if (d && !*fresh) {
-		d->driver = want->driver;
 		*out = d;
 		return 0;
 	}
@@ -254,7 +262,6 @@ void tmk_disk_detach(struct tmk_disk *d)
 	tmk_disks[d->number] = NULL;
 	list_del(&d->list);
 	map_bytes -= 2 * d->map.bytes;
-	put_device(disk_to_dev(d->gendisk));
 	tmk_flights_free(&d->flights);
 	tmk_map_free(&d->map);
 	kfree(d);
@@ -262,7 +269,7 @@ void tmk_disk_detach(struct tmk_disk *d)
 		protection_free(p);
 }
 
-void tmk_disk_detach_all(void)
+static void detach_all(void)
 {
 	int i;
 
@@ -271,6 +278,38 @@ void tmk_disk_detach_all(void)
 		if (tmk_disks[i])
 			tmk_disk_detach(tmk_disks[i]);
 	mutex_unlock(&tmk_core_lock);
+}
+
+/* What a kernel wrote after its memory was saved, this memory knows nothing of (R18). */
+static int woken(struct notifier_block *block, unsigned long event, void *data)
+{
+	unsigned long flags;
+	int i;
+
+	if (event != PM_POST_HIBERNATION && event != PM_POST_RESTORE)
+		return NOTIFY_DONE;
+	mutex_lock(&tmk_core_lock);
+	for (i = 0; i < TIDEMARK_DISKS; i++) {
+		if (!tmk_disks[i])
+			continue;
+		raw_spin_lock_irqsave(&tmk_disks[i]->protection->lock, flags);
+		tmk_disk_doubt(tmk_disks[i], "the machine was hibernated");
+		raw_spin_unlock_irqrestore(&tmk_disks[i]->protection->lock, flags);
+	}
+	mutex_unlock(&tmk_core_lock);
+	return NOTIFY_OK;
+}
+static struct notifier_block waker = {.notifier_call = woken};
+
+int tmk_disk_start(void)
+{
+	return register_pm_notifier(&waker);
+}
+
+void tmk_disk_stop(void)
+{
+	unregister_pm_notifier(&waker);
+	detach_all();
 }
 
 /* ---- a take ---- */
@@ -302,8 +341,7 @@ void tmk_disk_take(struct tmk_protection *p, struct tmk_taken *out)
 	raw_spin_lock_irqsave(&p->lock, flags);
 	*out = (struct tmk_taken){.gap = p->gap};
 	raw_spin_unlock_irqrestore(&p->lock, flags);
-	list_for_each_entry(d, &p->disks, list)
-	{
+	list_for_each_entry(d, &p->disks, list) {
 		settle_doubt(d);
 		tmk_map_take(&d->map, &p->lock);
 		out->blocks += tmk_map_count(d->map.taken, d->map.blocks);
@@ -324,7 +362,8 @@ u64 tmk_disk_settled(struct tmk_protection *p)
 
 	raw_spin_lock_irqsave(&p->lock, flags);
 	oldest = p->sequence;
-	list_for_each_entry(d, &p->disks, list) oldest = tmk_flights_oldest(&d->flights, oldest);
+	list_for_each_entry(d, &p->disks, list)
+		oldest = tmk_flights_oldest(&d->flights, oldest);
 	raw_spin_unlock_irqrestore(&p->lock, flags);
 	return oldest;
 }

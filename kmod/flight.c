@@ -71,7 +71,7 @@ static bool near(struct tmk_flights *f, u64 begin, u64 end, int by)
 		return true;
 	}
 	for (; first <= last; first++) {
-		u16 *n = &f->near[hash_64(first, NEAR_BITS)];
+		u32 *n = &f->near[hash_64(first, NEAR_BITS)];
 
 		somebody |= *n;
 		*n += by;

@@ -21,7 +21,7 @@ struct tmk_flights {
 	struct tmk_flight *live; /* [count] */
 	u32 *table;		 /* by the request's address, open addressing: 1 + its place in live, 0: free */
 	u32 mask, count, limit;
-	u16 *near; /* how many in flight touch the 4 KiB that fall here */
+	u32 *near; /* how many in flight touch the 4 KiB that fall here */
 	u32 wide;  /* and how many are too long to be counted so */
 };
 

@@ -6,16 +6,17 @@
  * A request, not a bio, is what is seen: a bio may be queued and never become a request (R5), and only requests show passthrough
  * and what remapped bios became. The tracepoints, and what they mean for whoever keeps a table of requests in flight:
  *
- *  block_rq_issue     blk_mq_start_request(): the driver is about to send it. Every driver calls it, also for batches. A request
- * that is split off a bio has its own; bios that were merged have one together (R23: it is the unit of a cut). block_rq_complete
- * blk_update_request(), before the request advances: blk_rq_pos() and blk_rq_bytes() still name what is left, this part included.
- * In interrupts. 0 bytes complete nothing (R6): an NVMe path that failed sends the bios again elsewhere; a request with a flush
- * ends twice, the second time with nothing left. block_rq_requeue   The driver gives it back: busy, a lost path, an aborted
- * command. Without this hook a request could leave unseen, since it may be merged into another one behind the scheduler, or a
- * clone of multipath be freed, without a completion; a fence would wait for it for ever, or its address come again as another
- * request (R7). The data may have reached the disk, in whole, in part or not at all. If it is sent again it is issued again,
- * behind what was issued meanwhile: in the log it stands twice, and the last one is right, as on the disk. It also comes for
- *                     requests that no driver has started; these were in no table.
+ * - block_rq_issue, blk_mq_start_request(): the driver is about to send it. Every driver calls it, also for batches. A request
+ * that is split off a bio has its own; bios that were merged have one together (R23: it is the unit of a cut).
+ * - block_rq_complete, blk_update_request(), before the request advances: blk_rq_pos() and blk_rq_bytes() still name what is
+ * left, this part included. In interrupts. 0 bytes complete nothing (R6): an NVMe path that failed sends the bios again
+ * elsewhere; a request with a flush ends twice, the second time with nothing left.
+ * - block_rq_requeue: the driver gives it back: busy, a lost path, an aborted command. Without this hook a request could leave
+ *   unseen, since it may be merged into another one behind the scheduler, or a clone of multipath be freed, without a completion;
+ *   a fence would wait for it for ever, or its address come again as another request (R7). The data may have reached the disk, in
+ *   whole, in part or not at all. If it is sent again it is issued again, behind what was issued meanwhile: in the log it stands
+ *   twice, and the last one is right, as on the disk. It also comes for requests that no driver has started; these were in no
+ *   table.
  *
  * Not hooked: block_rq_insert and block_rq_merge (nothing is sent yet), block_rq_remap (the lower request is issued itself),
  * block_bio_complete (names no range, and never comes for these disks), block_rq_error (block_rq_complete says the same).
@@ -60,9 +61,10 @@ static void requeue(TMK_REQUEUE_ARGS)
 	rcu_read_unlock();
 }
 
+/* A flush that fails is told: what had been written may be lost in the drive. */
 static void complete_part(TMK_COMPLETE_ARGS)
 {
-	if (changes_nothing(rq))
+	if (changes_nothing(rq) && !(error && req_op(rq) == REQ_OP_FLUSH))
 		return;
 	rcu_read_lock();
 	tidemark_completed(rq, tmk_compat_disk(rq), bytes, error != 0);

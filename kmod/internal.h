@@ -32,8 +32,8 @@ struct request;
  */
 void tidemark_issued(struct request *rq, struct gendisk *disk);
 void tidemark_requeued(struct request *rq, struct gendisk *disk);
-/* `bytes` from blk_rq_pos(rq) on are done, or failed; less than blk_rq_bytes(rq) if it completes in parts, and then more follow.
- * 0 bytes complete nothing (R6). May come without an issue: what failed before it was sent. */
+/* Also of a flush that failed. `bytes` from blk_rq_pos(rq) on are done, or failed; less than blk_rq_bytes(rq) if it completes in
+ * parts, and then more follow. 0 bytes complete nothing (R6). May come without an issue: what failed before it was sent. */
 void tidemark_completed(struct request *rq, struct gendisk *disk, unsigned int bytes, bool failed);
 
 /* Finds the tracepoints. First of all; -EOPNOTSUPP if the kernel lacks one, which it names. */
@@ -65,11 +65,16 @@ void tmk_count_completed(struct request *rq, struct gendisk *disk, unsigned int 
 int tmk_count_start(void);
 void tmk_count_stop(void);
 
+int tmk_disk_start(void);
+void tmk_disk_stop(void); /* detaches all */
+
 int tmk_device_start(void);
 void tmk_device_stop(void);
 
 int tmk_control_start(void);
 void tmk_control_stop(void);
+/* Once nothing can stir any more: waits until nobody is being told. */
+void tmk_control_settle(void);
 /* A protection's irq_work: its owner is to be told of something. */
 void tmk_control_stirred(struct irq_work *work);
 

@@ -22,6 +22,9 @@ static int __init tidemark_init(void)
 	rc = tmk_hooks_attach();
 	if (rc)
 		goto no_hooks;
+	rc = tmk_disk_start();
+	if (rc)
+		goto no_disk;
 	rc = tmk_device_start();
 	if (rc)
 		goto no_device;
@@ -34,6 +37,8 @@ static int __init tidemark_init(void)
 no_control:
 	tmk_device_stop();
 no_device:
+	tmk_disk_stop();
+no_disk:
 	tmk_hooks_detach();
 no_hooks:
 	tmk_count_stop();
@@ -44,8 +49,9 @@ static void __exit tidemark_exit(void)
 {
 	tmk_control_stop();
 	tmk_device_stop();
-	tmk_disk_detach_all();
+	tmk_disk_stop();
 	tmk_hooks_detach();
+	tmk_control_settle();
 	tmk_count_stop();
 	pr_info("the hooks are detached\n");
 }

@@ -15,11 +15,23 @@ static u64 words(const struct tmk_map *m)
 	return BITS_TO_LONGS(m->blocks);
 }
 
+static u64 blocks_of(u64 sectors, u32 block)
+{
+	u32 shift = ilog2(block) - SECTOR_SHIFT;
+
+	return (sectors + (1ull << shift) - 1) >> shift;
+}
+
+u64 tmk_map_bytes(u64 sectors, u32 block)
+{
+	return PAGE_ALIGN(BITS_TO_LONGS(blocks_of(sectors, block)) * sizeof(long));
+}
+
 int tmk_map_init(struct tmk_map *m, u64 sectors, u32 block)
 {
 	*m = (struct tmk_map){.shift = ilog2(block) - SECTOR_SHIFT};
-	m->blocks = (sectors + (1ull << m->shift) - 1) >> m->shift;
-	m->bytes = PAGE_ALIGN(BITS_TO_LONGS(m->blocks) * sizeof(long));
+	m->blocks = blocks_of(sectors, block);
+	m->bytes = tmk_map_bytes(sectors, block);
 	m->now = vmalloc_user(m->bytes);
 	m->taken = vmalloc_user(m->bytes);
 	if (m->now && m->taken)

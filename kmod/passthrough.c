@@ -17,20 +17,36 @@ struct virtio_part {
 	__le32 type; /* struct virtio_blk_outhdr; as every virtio device of today has it */
 };
 
-bool tmk_passthrough_harmless(struct request *rq, u8 driver)
+/* By its name, and only if the driver's part is as large as what is read of it. */
+enum tmk_driver tmk_passthrough_driver(struct gendisk *disk)
+{
+	const struct blk_mq_tag_set *set = disk->queue->tag_set;
+
+	if (!set)
+		return TMK_DRIVER_OTHER;
+	if (!strncmp(disk->disk_name, "sd", 2) && set->cmd_size >= sizeof(struct scsi_cmnd))
+		return TMK_DRIVER_SCSI;
+	if (!strncmp(disk->disk_name, "nvme", 4) && set->cmd_size >= sizeof(struct nvme_part))
+		return TMK_DRIVER_NVME;
+	if (!strncmp(disk->disk_name, "vd", 2) && set->cmd_size >= sizeof(struct virtio_part))
+		return TMK_DRIVER_VIRTIO;
+	return TMK_DRIVER_OTHER;
+}
+
+bool tmk_passthrough_harmless(struct request *rq, enum tmk_driver driver)
 {
 	const struct nvme_part *nvme;
 	const struct virtio_part *virtio;
 	const struct scsi_cmnd *scsi;
 
 	switch (driver) {
-	case TIDEMARK_DRIVER_SCSI:
+	case TMK_DRIVER_SCSI:
 		scsi = blk_mq_rq_to_pdu(rq);
 		return scsi_harmless(scsi->cmnd);
-	case TIDEMARK_DRIVER_NVME:
+	case TMK_DRIVER_NVME:
 		nvme = blk_mq_rq_to_pdu(rq);
 		return nvme->command && nvme_harmless(*nvme->command);
-	case TIDEMARK_DRIVER_VIRTIO:
+	case TMK_DRIVER_VIRTIO:
 		virtio = blk_mq_rq_to_pdu(rq);
 		return virtio_harmless(le32_to_cpu(virtio->type));
 	default:
@@ -39,12 +55,12 @@ bool tmk_passthrough_harmless(struct request *rq, u8 driver)
 }
 
 /* Queues of one controller have one driver_data. */
-bool tmk_passthrough_harmless_admin(struct request *rq, const struct gendisk *disk, u8 driver)
+bool tmk_passthrough_harmless_admin(struct request *rq, const struct tmk_disk *d)
 {
-	const struct blk_mq_tag_set *of_disk = disk->queue->tag_set, *of_rq = rq->q->tag_set;
+	const struct blk_mq_tag_set *set = rq->q->tag_set;
 	const struct nvme_part *nvme = blk_mq_rq_to_pdu(rq);
 
-	if (driver != TIDEMARK_DRIVER_NVME || !of_disk || !of_rq || of_disk->driver_data != of_rq->driver_data)
+	if (d->driver != TMK_DRIVER_NVME || !set || !d->controller || set->driver_data != d->controller)
 		return true;
 	return nvme->command && nvme_admin_harmless(*nvme->command);
 }

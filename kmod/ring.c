@@ -19,7 +19,7 @@ int tmk_ring_init(struct tmk_ring *r, u64 size)
 	r->pages = pages;
 	r->size = size;
 	for (i = 0; i < count; i++) {
-		pages[i] = alloc_page(GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+		pages[i] = alloc_page(GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
 		if (!pages[i])
 			goto no_memory;
 		pages[count + i] = pages[i];

@@ -202,7 +202,7 @@ int tmk_module_attach(struct tmk_module *m, const struct tmk_module_disk *disk, 
 	int broken = !q || nla_put(q, TIDEMARK_A_PROTECTION, 16, disk->protection) || nla_put(q, TIDEMARK_A_KEY, 16, disk->key) ||
 		     nla_put_u32(q, TIDEMARK_A_FD, (uint32_t)disk->fd) ||
 		     nla_put_string(q, TIDEMARK_A_IDENTITY, disk->identity) || nla_put_u64(q, TIDEMARK_A_RING, disk->ring) ||
-		     nla_put_u32(q, TIDEMARK_A_BLOCK, disk->block) || nla_put_u8(q, TIDEMARK_A_DRIVER, (uint8_t)disk->driver);
+		     nla_put_u32(q, TIDEMARK_A_BLOCK, disk->block);
 
 	return ask(m, q, broken, take_attached, out, err);
 }
@@ -344,7 +344,7 @@ static void take_disk_status(struct nlattr **attrs, void *context)
 		.writes = u64_of(attrs, TIDEMARK_A_WRITES),
 		.block = u32_of(attrs, TIDEMARK_A_BLOCK),
 		.flight = u32_of(attrs, TIDEMARK_A_FLIGHT),
-		.gone = attrs[TIDEMARK_A_GONE],
+		.diskseq = u64_of(attrs, TIDEMARK_A_DISKSEQ),
 	};
 	w->found = true;
 }

@@ -25,7 +25,6 @@ struct tmk_module_disk {
 	int fd;		      /* of the device, or partition; it need not stay open */
 	uint64_t ring;	      /* bytes, a power of two; 0: no log. The same for all disks of a protection */
 	uint32_t block;	      /* bytes, a power of two */
-	enum tidemark_driver driver;
 };
 struct tmk_module_attached {
 	uint32_t disk;
@@ -63,7 +62,7 @@ struct tmk_module_status { /* of a protection; `disk`s of one disk */
 struct tmk_module_disk_status {
 	uint64_t start, sectors, now, taken, writes;
 	uint32_t block, flight;
-	bool gone;
+	uint64_t diskseq; /* of the disk that was attached: another one is another disk (BLKGETDISKSEQ) */
 };
 /* -ENOENT: there is no such protection, no such disk. */
 int tmk_module_status(struct tmk_module *m, const uint8_t protection[16], struct tmk_module_status *out, struct tmk_error *err);

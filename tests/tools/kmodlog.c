@@ -2,15 +2,20 @@
 /*
  * The kernel module on the command line, for tests. links: shipper
  *
- *   kmodlog attach PROTECTION NAME DEV RING [BLOCK [DRIVER]]  "disk N fresh 0|1"; PROTECTION and NAME are texts that make the
- * UUIDs kmodlog detach N kmodlog take PROTECTION                    "gap G position P sequence S blocks N" kmodlog fence
- * PROTECTION SEQUENCE          waits until all that was issued before has completed kmodlog log PROTECTION on|both|off "position
- * P" kmodlog status PROTECTION                  "gap G sequence S settled S ring R on 0|1 head H tail T reason ..." kmodlog disk
- * N                             "now N taken N writes N flight N gone 0|1" kmodlog mark N SECTOR SECTORS [REASON]     kmodlog
- * release N SECTOR SECTORS kmodlog marked N now|taken                 "SECTOR SECTORS", a line each kmodlog copy N now|taken FROM
- * TO           what is marked, from one image to another; "blocks N" kmodlog replay PROTECTION FLAG N:FILE...   the log, as it
- * comes, onto files: until FLAG exists and nothing is left; "records R bytes B marks M skipped K last-gap G". FLAG -: what is
- * there, and no more kmodlog cut PROTECTION                     "gap G position P"
+ *   kmodlog attach PROTECTION NAME DEV RING [BLOCK]   PROTECTION and NAME make the UUIDs: disk N fresh 0|1
+ *   kmodlog detach N
+ *   kmodlog take PROTECTION                gap G position P sequence S blocks N
+ *   kmodlog fence PROTECTION SEQUENCE      waits until all that was issued before has completed
+ *   kmodlog log PROTECTION on|both|off     position P
+ *   kmodlog cut PROTECTION                 gap G position P
+ *   kmodlog status PROTECTION              gap G sequence S settled S ring R on 0|1 head H tail T reason ...
+ *   kmodlog disk N                         now N taken N writes N flight N diskseq N
+ *   kmodlog mark N SECTOR SECTORS [REASON]
+ *   kmodlog release N SECTOR SECTORS
+ *   kmodlog marked N now|taken             SECTOR SECTORS, a line each
+ *   kmodlog copy N now|taken FROM TO       what is marked, from one image to another: blocks N
+ *   kmodlog replay PROTECTION FLAG N:FILE...   the log, as it comes, onto files, until FLAG exists (-: what is there) and
+ *                                          nothing is left: records R bytes B marks M skipped K last-gap G
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -70,8 +75,6 @@ static void attach(char **a)
 		die("cannot open the device");
 	if (a[4])
 		d.block = (uint32_t)number(a[4]);
-	if (a[4] && a[5])
-		d.driver = (enum tidemark_driver)number(a[5]);
 	need(tmk_module_attach(m, &d, &out, &err));
 	printf("disk %u fresh %d\n", out.disk, out.fresh);
 }
@@ -120,8 +123,8 @@ static void disk(char **a)
 	struct tmk_module_disk_status s;
 
 	need(tmk_module_disk_status(m, (uint32_t)number(a[0]), &s, &err));
-	printf("now %" PRIu64 " taken %" PRIu64 " writes %" PRIu64 " flight %u gone %d\n", s.now, s.taken, s.writes, s.flight,
-	       s.gone);
+	printf("now %" PRIu64 " taken %" PRIu64 " writes %" PRIu64 " flight %u diskseq %" PRIu64 "\n", s.now, s.taken, s.writes,
+	       s.flight, s.diskseq);
 }
 
 static void cut(char **a)

@@ -35,9 +35,9 @@ image() { # FILE
 # Requests and sectors that wrote, zeroed or discarded.
 written() { awk '{ print $5 + $12, $7 + $14 }' "/sys/class/block/$(basename "$DISK")/stat"; }
 
-begin() { # DEVICE [DRIVER [RING]]
+begin() { # DEVICE [RING]
 	DISK=$1
-	read -r _ N _ FRESH < <("$LOG" attach oracle disk "$DISK" "${3:-$RING}" 4096 "${2:-0}")
+	read -r _ N _ FRESH < <("$LOG" attach oracle disk "$DISK" "${2:-$RING}" 4096)
 	[ "$FRESH" = 1 ] || fail "$DISK: a new disk is not fresh"
 	SECTORS=$(blockdev --getsz "$DISK")
 	[ "$("$LOG" take oracle | field blocks)" = $((SECTORS / 8)) ] || fail "$DISK: a fresh disk is not all marked"
@@ -189,14 +189,13 @@ filesystems
 end
 truncate -s 120M "$W/loop.img"
 losetup -c "$LOOP"
-begin "$LOOP" 0 $((1 << 20))
+begin "$LOOP" $((1 << 20))
 for round in 1 2 3; do overflow "overflow $round" load --direct=1 --bs=16k --ioengine=io_uring --iodepth=16 --number_ios=1500; done
 end
 
-for kind in "SCSI $VM_SCSI 1" "NVMe $VM_NVME 2"; do
-	read -r name device driver <<<"$kind"
-	say "$name"
-	begin "$device" "$driver"
+for kind in "SCSI $VM_SCSI" "NVMe $VM_NVME"; do
+	say "$kind"
+	begin "${kind#* }"
 	some
 	end
 done
