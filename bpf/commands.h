@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Which driver commands leave a disk's contents alone (R29): smartd, udisks, multipathd and the kernel itself send them all the
- * time. What is not listed may write. Pure code, built for the probes and for a unit test.
+ * time. What is not listed may write. Pure code, built for the probes, for the module and for a unit test.
  */
 #ifndef TIDEMARK_COMMANDS_H
 #define TIDEMARK_COMMANDS_H
 
 #include <linux/types.h>
+#ifndef __KERNEL__
 #include <stdbool.h>
+#endif
 
 /* Not inlined: clang would mix up pointers to the two places of the ATA command, which the verifier refuses. SMART's WRITE LOG
  * can carry an SCT Write Same. Others are told by command, not by protocol: SANITIZE DEVICE and WRITE UNCORRECTABLE transfer
  * nothing either. */
-static __attribute__((noinline)) int ata_harmless(__u8 ata, __u8 feature)
+static __attribute__((__noinline__)) int ata_harmless(__u8 ata, __u8 feature)
 {
 	switch (ata) {
 	case 0x20: /* READ SECTORS */

@@ -1,0 +1,202 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The write log and the dirty map, against the disk: for each load the log, replayed onto a copy from before, gives the disk; what
+# is marked alone, copied, gives it, too; and little more is marked than was written (I1). Both are on (LOG both), so that each
+# is asked for everything.
+# shellcheck source=tests/vm/lib.bash
+. "$(dirname "$0")/lib.bash"
+W=$(mktemp -d /dev/shm/tidemark-kmod.XXXXXX)
+LOG=$BUILD/tests/kmodlog
+MODULE=/lib/modules/$(uname -r)/updates/tidemark.ko
+[ -e "$MODULE" ] || skip "there is no module for $(uname -r) (scripts/kernel-headers)"
+cleanup() {
+	local rc=$?
+	trap - EXIT
+	pkill -x kmodlog || true
+	umount "$W/mnt" 2>/dev/null || true
+	swapoff "${DISK-}" 2>/dev/null || true
+	for n in {0..7}; do "$LOG" detach "$n" 2>/dev/null || true; done
+	busybox rmmod tidemark || rc=1
+	[ -z "${LOOP-}" ] || losetup -d "$LOOP"
+	rm -rf "$W"
+	exit "$rc"
+}
+trap cleanup EXIT
+busybox insmod "$MODULE"
+mkdir "$W/mnt"
+RING=$((128 << 20))
+
+field() { sed -E "s/.*\b$1 ([0-9]+).*/\1/"; }
+image() { # FILE
+	rm -f "$1"
+	dd if="$DISK" of="$1" bs=1M iflag=direct conv=sparse status=none
+	truncate -s "$(blockdev --getsize64 "$DISK")" "$1"
+}
+# Requests and sectors that wrote, zeroed or discarded.
+written() { awk '{ print $5 + $12, $7 + $14 }' "/sys/class/block/$(basename "$DISK")/stat"; }
+
+begin() { # DEVICE [RING]
+	DISK=$1
+	read -r _ N _ FRESH < <("$LOG" attach oracle disk "$DISK" "${2:-$RING}" 4096)
+	[ "$FRESH" = 1 ] || fail "$DISK: a new disk is not fresh"
+	SECTORS=$(blockdev --getsz "$DISK")
+	[ "$("$LOG" take oracle | field blocks)" = $((SECTORS / 8)) ] || fail "$DISK: a fresh disk is not all marked"
+}
+end() {
+	"$LOG" detach "$N"
+}
+
+# oracle NAME COMMAND...
+oracle() {
+	local name=$1 requests sectors requests2 sectors2 gap marked limit
+	shift
+	sync -f "$W/mnt"
+	blockdev --flushbufs "$DISK"
+	image "$W/before"
+	cp --sparse=always "$W/before" "$W/replayed"
+	"$LOG" log oracle both >/dev/null
+	"$LOG" fence oracle "$("$LOG" take oracle | field sequence)"
+	"$LOG" release "$N" 0 "$SECTORS"
+	gap=$("$LOG" status oracle | field gap)
+	rm -f "$W/flag"
+	"$LOG" replay oracle "$W/flag" "$N:$W/replayed" >"$W/said" &
+	read -r requests sectors < <(written)
+	"$@"
+	blockdev --flushbufs "$DISK"
+	touch "$W/flag"
+	wait $! || fail "$name: the replay failed"
+	read -r requests2 sectors2 < <(written)
+	image "$W/now"
+	if cmp -s "$W/before" "$W/now"; then fail "$name: the load changed nothing"; fi
+	cmp "$W/replayed" "$W/now" || fail "$name: the log is not the disk: $(cat "$W/said")"
+	"$LOG" copy "$N" now "$W/now" "$W/before" >"$W/copied"
+	cmp "$W/before" "$W/now" || fail "$name: what is marked is not what changed"
+	marked=$(field blocks <"$W/copied")
+	# A request that is not aligned touches one block more than it is long.
+	limit=$((((sectors2 - sectors) / 8 + requests2 - requests) * 11 / 10))
+	say "$name: $(cat "$W/said"), marked $marked of $limit, gap $gap to $("$LOG" status oracle | field gap)"
+	[ "$marked" -le "$limit" ] || fail "$name: $marked blocks are marked, at most $limit were written"
+	[ "${GAPS-}" = may ] || [ "$("$LOG" status oracle | field gap)" = "$gap" ] || fail "$name: a gap: $("$LOG" status oracle)"
+	"$LOG" log oracle off >/dev/null
+}
+
+load() {
+	fio --name=load --filename="$DISK" --rw=randwrite --fallocate=none --output=/dev/null --randrepeat=0 --refill_buffers \
+		--serialize_overlap=1 --size=90m --end_fsync=1 "$@"
+}
+quietly() { "$@" >/dev/null 2>&1; }
+files() { # MOUNT-OPTION...
+	mount "$@" "$DISK" "$W/mnt"
+	fio --name=files --directory="$W/mnt" --nrfiles=20 --filesize=128k --rw=randwrite --bs=4k --fsync=32 --output=/dev/null
+	rm -f "$W"/mnt/files.0.1*
+	rm -rf "$W/mnt/many"
+	mkdir "$W/mnt/many"
+	for i in {1..50}; do echo "$i" >"$W/mnt/many/$i"; done
+	umount "$W/mnt"
+}
+edges() {
+	dd if=/dev/urandom of="$DISK" bs=512 count=1 oflag=direct status=none
+	dd if=/dev/urandom of="$DISK" bs=512 seek=$((SECTORS - 1)) count=1 oflag=direct status=none
+}
+discards() {
+	blkdiscard -o $((8 << 20)) -l $((24 << 20)) "$DISK"
+	blkdiscard -o $((80 << 20)) -l $((12 << 10)) "$DISK"
+}
+zeroes() {
+	blkdiscard -z -o $((64 << 20)) -l $((8 << 20)) "$DISK"
+	fallocate --zero-range -o $((100 << 20)) -l $((1 << 20)) "$DISK"
+}
+
+all() {
+	oracle "direct, 4 KiB" load --direct=1 --bs=4k --number_ios=500
+	oracle "direct, 512 bytes" load --direct=1 --bs=512 --number_ios=200
+	oracle "io_uring" load --direct=1 --bs=4k --ioengine=io_uring --iodepth=32 --number_ios=500
+	oracle "fixed buffers" load --direct=1 --bs=8k --ioengine=io_uring --fixedbufs --iodepth=8 --number_ios=200
+	oracle "odd sizes" load --direct=1 --bssplit=512/20:1536/20:7k/20:33k/20:300k/20 --blockalign=512 --number_ios=100
+	oracle "aio" load --direct=1 --bs=16k --ioengine=libaio --iodepth=16 --number_ios=200
+	oracle "mmap" load --bs=4k --ioengine=mmap --number_ios=300
+	oracle "buffered" load --bs=4k --ioengine=psync --number_ios=500
+	oracle "large" load --direct=1 --bs=4m --ioengine=io_uring --iodepth=2 --number_ios=20
+	oracle "edges" edges
+	GAPS=may oracle "zeroes" zeroes # not every driver can: then the kernel writes them
+}
+some() {
+	oracle "io_uring" load --direct=1 --bs=4k --ioengine=io_uring --iodepth=32 --number_ios=500
+	oracle "odd sizes" load --direct=1 --bssplit=512/20:1536/20:7k/20:33k/20:300k/20 --blockalign=512 --number_ios=100
+	oracle "buffered" load --bs=4k --ioengine=psync --number_ios=500
+	oracle "edges" edges
+	GAPS=may oracle "zeroes" zeroes
+	oracle "discard" discards
+}
+filesystems() {
+	GAPS=may oracle "mkfs.ext4" quietly mkfs.ext4 -qF "$DISK"
+	oracle "ext4" files
+	oracle "ext4, data=journal" files -o data=journal
+	GAPS=may oracle "mkfs.xfs" quietly mkfs.xfs -qf "$DISK"
+	oracle "xfs" files
+	GAPS=may oracle "mkfs.btrfs" quietly mkfs.btrfs -qf "$DISK"
+	oracle "btrfs" files
+}
+
+# overflow NAME COMMAND...: a ring that is too small. What the log has, and then what is marked, is the disk (I1); the reader is
+# stopped for a while, killed, and begins again where the log was released.
+overflow() {
+	local name=$1 gap reader
+	shift
+	image "$W/before"
+	cp --sparse=always "$W/before" "$W/replayed"
+	"$LOG" log oracle on >/dev/null
+	"$LOG" fence oracle "$("$LOG" take oracle | field sequence)"
+	"$LOG" release "$N" 0 "$SECTORS"
+	gap=$("$LOG" status oracle | field gap)
+	rm -f "$W/flag"
+	"$LOG" replay oracle "$W/flag" "$N:$W/replayed" >"$W/said" &
+	reader=$!
+	(sleep 1 && kill -STOP $reader && sleep 1 && kill -KILL $reader) &
+	"$@"
+	wait $reader || true
+	wait
+	blockdev --flushbufs "$DISK"
+	"$LOG" replay oracle - "$N:$W/replayed" >"$W/said"
+	image "$W/now"
+	"$LOG" copy "$N" now "$W/now" "$W/replayed" >"$W/copied"
+	cmp "$W/replayed" "$W/now" || fail "$name: log and map together are not the disk: $(cat "$W/said")"
+	[ "$("$LOG" status oracle | field gap)" -gt "$gap" ] || fail "$name: no gap: the ring was not full"
+	say "$name: $(cat "$W/said"), $(cat "$W/copied"), gap $gap to $("$LOG" status oracle | field gap)"
+	# Given up: what it held is in the map (fold).
+	cp --sparse=always "$W/now" "$W/before"
+	"$LOG" fence oracle "$("$LOG" take oracle | field sequence)"
+	"$LOG" release "$N" 0 "$SECTORS"
+	load --direct=1 --bs=4k --number_ios=100
+	"$LOG" log oracle off >/dev/null
+	image "$W/now"
+	"$LOG" copy "$N" now "$W/now" "$W/before" >"$W/copied"
+	cmp "$W/before" "$W/now" || fail "$name: the log was given up, and its writes are not marked"
+	say "$name: folded, $(cat "$W/copied")"
+}
+
+say "loop"
+truncate -s 120M "$W/loop.img"
+LOOP=$(losetup -f --show "$W/loop.img")
+begin "$LOOP"
+all
+oracle "discard" discards
+end
+truncate -s 304M "$W/loop.img" # what XFS wants
+losetup -c "$LOOP"
+begin "$LOOP"
+filesystems
+end
+truncate -s 120M "$W/loop.img"
+losetup -c "$LOOP"
+begin "$LOOP" $((1 << 20))
+for round in 1 2 3; do overflow "overflow $round" load --direct=1 --bs=16k --ioengine=io_uring --iodepth=16 --number_ios=1500; done
+end
+
+for kind in "SCSI $VM_SCSI" "NVMe $VM_NVME"; do
+	say "$kind"
+	begin "${kind#* }"
+	some
+	end
+done
+say "done"
