@@ -48,7 +48,7 @@ end() {
 
 # oracle NAME COMMAND...
 oracle() {
-	local name=$1 requests sectors requests2 sectors2 gap marked limit
+	local name=$1 requests sectors requests2 sectors2 gap marked limit reader
 	shift
 	sync -f "$W/mnt"
 	blockdev --flushbufs "$DISK"
@@ -60,11 +60,12 @@ oracle() {
 	gap=$("$LOG" status oracle | field gap)
 	rm -f "$W/flag"
 	"$LOG" replay oracle "$W/flag" "$N:$W/replayed" >"$W/said" &
+	reader=$!
 	read -r requests sectors < <(written)
 	"$@"
 	blockdev --flushbufs "$DISK"
 	touch "$W/flag"
-	wait $! || fail "$name: the replay failed"
+	wait $reader || fail "$name: the replay failed"
 	read -r requests2 sectors2 < <(written)
 	image "$W/now"
 	if cmp -s "$W/before" "$W/now"; then fail "$name: the load changed nothing"; fi
