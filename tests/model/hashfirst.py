@@ -26,9 +26,12 @@ hashfirst.py [RUNS] [--only NAME] [--trace]
   --trace   shows the first run that breaks such a row, event by event
 Exit 1: the protocol is broken, or a variant is not.
 """
-import argparse
 import random
 import sys
+
+sys.dont_write_bytecode = True
+
+from runs import Interleaving, Killed, Trace, arguments, count, verdict
 
 BLOCKS = 3
 STEPS = 500      # of a run, before it is let come to rest
@@ -62,10 +65,6 @@ NEEDED = {
 }
 # Whose result is waited for, behind that chunk nothing was taken: the redo ends with it, or finds it as it was.
 SPARE = ("undecided in a redo", "undecided between points")
-
-
-class Killed(Exception):
-    """The shipper dies here, between two steps that are not one."""
 
 
 class Write:
@@ -463,7 +462,7 @@ class Target:
         return self.reached == len(self.journal)
 
 
-class Run:
+class Run(Interleaving):
     """Both sides, the session between them, and what happens to them."""
 
     EVENTS = dict(submit=6, land=5, complete=5, poll=.5, doubt=.1, ship=40, receive=40, hear=50, lose=1, connect=10, kill=.4,
@@ -522,12 +521,6 @@ class Run:
             else:
                 self.shipper.hear(number, results)
 
-    def cut(self):
-        """Some of what was sent still arrives, nothing of what was answered."""
-        for _ in range(self.rng.randint(0, len(self.wire))):
-            self.receive()
-        self.session, self.wire, self.back = False, [], []
-
     def lose(self):
         if self.session:
             self.cut()
@@ -559,15 +552,8 @@ class Run:
 
     # ---- a run ----
 
-    def happen(self, weights, steps):
-        for name in self.rng.choices(list(weights), list(weights.values()), k=steps):
-            try:
-                self.events[name]()
-            except Killed:
-                name += ", killed"
-                self.kill()
-            if self.trace:
-                self.trace(name, self)
+    def event(self, name):
+        return self.events[name]
 
     def weights(self):
         weights = dict(self.EVENTS)
@@ -576,10 +562,7 @@ class Run:
             return weights
         for name in self.FAULTS:
             weights[name] *= self.rng.choice((0, .3, 1, 3))
-        for names in self.SLOW:
-            factor = self.rng.choice((.1, .3, 1, 1))
-            for name in names:
-                weights[name] *= factor
+        self.slow_down(weights, self.SLOW)
         weights["submit"] *= self.rng.choice((.05, .2, 1))
         return weights
 
@@ -619,53 +602,34 @@ class Run:
             seen.add("counts")
         return seen
 
+    def sums(self):
+        return self.target.marks, self.rots, sum(content < STALE for content in self.counted)
 
-class Trace:
-    """A line for each event that changed something."""
 
-    def __init__(self):
-        self.last = ""
-
-    def __call__(self, name, run):
+class State(Trace):
+    def line(self, run):
         kernel, shipper, target, work = run.kernel, run.shipper, run.target, run.shipper.work
         doing = "idle" if not work else ("verify" if work.verify else "round") + (", all read" if work.closed else "")
         flight = [f"{w.block}={w.value}{' landed' if w.landed else ''}" for w in kernel.flight]
         window = [(c.number, c.records, "MARK" if c.legal else "") for c in shipper.window]
-        line = (f"disk {kernel.disk} in flight {flight} now {sorted(kernel.now)} taken {sorted(kernel.taken)} gap {kernel.gap}"
+        return (f"disk {kernel.disk} in flight {flight} now {sorted(kernel.now)} taken {sorted(kernel.taken)} gap {kernel.gap}"
                 f" | {doing} window {window} awaited {sorted(shipper.awaited)} suspects {sorted(shipper.suspects)}"
                 f" | {'session' if run.session else 'no session'} back {run.back}"
                 f" | {target.state} {target.reached} of {len(target.journal)} replica {target.replica} counted {run.counted}")
-        if line != self.last:
-            print(f"{name:14} {line}")
-            self.last = line
 
 
 def row(name, without, weather, limit, trace, until=None, enough=0):
     """Runs it, until what is expected was seen often enough; what was seen in how many runs."""
-    seen = dict.fromkeys(("differs", "no rest", "marks", "counts"), 0)
-    runs = marks = rots = found = 0
-    while runs < limit and (not until or seen[until] < enough):
-        run = Run(runs, without, weather)
-        kinds = run.run()
-        if kinds and trace and not any(seen.values()):
-            Run(runs, without, weather, Trace()).run()
-        for kind in kinds:
-            seen[kind] += 1
-        runs += 1
-        marks += run.target.marks
-        rots += run.rots
-        found += sum(content < STALE for content in run.counted)
-    print(f"{name:56} {runs:7} {seen['differs']:8} {seen['no rest']:8} {seen['marks']:6} {seen['counts']:7} "
+    seen, runs = count(lambda seed, show=None: Run(seed, without, weather, show), ("differs", "no rest", "marks", "counts"),
+                       limit, State if trace else None, until, enough)
+    marks, rots, found = (sum(column) for column in zip(*runs))
+    print(f"{name:56} {len(runs):7} {seen['differs']:8} {seen['no rest']:8} {seen['marks']:6} {seen['counts']:7} "
           f"{marks:9} {rots:7} {found:7}", flush=True)
     return seen
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Model of hash-first rounds and verify; see the head of this file.")
-    parser.add_argument("runs", nargs="?", type=int, default=3000, metavar="RUNS")
-    parser.add_argument("--only", default="", metavar="NAME")
-    parser.add_argument("--trace", action="store_true")
-    args = parser.parse_args()
+    args = arguments("hash-first rounds and verify")
     faults = []
 
     def rows(names):
@@ -684,9 +648,7 @@ def main():
         enough = max(1, args.runs // 1000)
         if not row(f"without: {name}", frozenset([name]), weather, VARIANT_RUNS, args.trace, kind, enough)[kind]:
             faults.append(f"nothing shows that '{name}' is needed ({kind})")
-    for fault in faults:
-        print(f"hashfirst: {fault}")
-    return bool(faults)
+    return verdict("hashfirst", faults)
 
 
 if __name__ == "__main__":

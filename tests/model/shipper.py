@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Of the model of streaming (stream.py): the shipper: it follows the log, makes rounds, fills chunks and hears of them."""
+from runs import Killed
 from source import BLOCK, BLOCKS, DISKS, LOG, MARK, READ, SKIP, Off, Part, Take, disk_of
 
 WINDOW = 4              # chunks unacked
-
-
-class Killed(Exception):
-    """The shipper dies here, between two steps that are not one."""
 
 
 class Chunk:

@@ -28,7 +28,6 @@ stream.py [RUNS] [--only NAME] [--trace]
   --trace   shows the first run that breaks such a row, event by event
 Exit 1: the protocol is broken, or a variant is not.
 """
-import argparse
 import copy
 import random
 import sys
@@ -36,7 +35,8 @@ import sys
 sys.dont_write_bytecode = True
 
 from source import ALL, BLOCK, DISKS, SECTORS, Bio, Off, Request, Source, disk_of
-from shipper import Killed, Shipper
+from runs import Interleaving, Trace, arguments, count, verdict
+from shipper import Shipper
 
 LONGEST = 6             # sectors of a write
 STEPS = 500             # of a run, before it is let come to rest
@@ -191,7 +191,7 @@ class Target:
 # ---- a run ----
 
 
-class Run:
+class Run(Interleaving):
     EVENTS = dict(submit=8, merge=2, issue=10, copied=12, land=10, complete=8, take_back=2, end_queued=.3, steal=.5, strange=.3,
                   late=3, ship=90, receive=30, sync=12, hear=30, lose=.7, connect=10, kill=.5, apply=12, commit=3, crash=.5,
                   attach=.3, snapshot=.3, revert=.3)
@@ -426,12 +426,6 @@ class Run:
         if self.back:
             self.source.shipper.hear(self.back.pop(0))
 
-    def cut(self):
-        """Some of what was sent still arrives, nothing of what was answered."""
-        for _ in range(self.rng.randint(0, len(self.wire))):
-            self.receive()
-        self.session, self.wire, self.back = False, [], []
-
     def lose(self):
         if self.session:
             self.cut()
@@ -476,24 +470,14 @@ class Run:
 
     # -- all of it --
 
-    def happen(self, weights, steps):
-        for name in self.rng.choices(list(weights), list(weights.values()), k=steps):
-            try:
-                getattr(self, name)()
-            except Killed:
-                name += ", killed"
-                self.kill()
-            if self.trace:
-                self.trace(name, self)
+    def event(self, name):
+        return getattr(self, name)
 
     def weights(self):
         weights = dict(self.EVENTS)
         for name in self.FAULTS:
             weights[name] *= self.rng.choice((0, 0, .3, 1, 3))
-        for names in self.SLOW:
-            factor = self.rng.choice((.1, .3, 1, 1))
-            for name in names:
-                weights[name] *= factor
+        self.slow_down(weights, self.SLOW)
         weights["submit"] *= self.rng.choice((.1, .3, 1))
         return weights | {name: weight for name, weight in self.weather.items() if name in weights}
 
@@ -537,14 +521,12 @@ class Run:
             self.seen.add("no rest")
         return self.seen
 
+    def sums(self):
+        return self.target.good, self.target.own
 
-class Trace:
-    """A line for each event that changed something."""
 
-    def __init__(self):
-        self.last = ""
-
-    def __call__(self, name, run):
+class State(Trace):
+    def line(self, run):
         s, t, sh, r = run.source, run.source.tracker, run.source.shipper, run.source.shipper.round
         requests = [f"{q.begin}-{q.end - 1}={'/'.join(str(n) for n in sorted({b.number for b in q.bios}))} {q.state}"
                     f"{' back' if q.back is not None else ''}{' landed ' + str(sorted(q.landed)) if q.landed else ''}"
@@ -553,41 +535,25 @@ class Trace:
         doing = "idle" if not r else (f"round gap {r.take.gap} F {r.take.position} todo {sorted(r.todo)} read {r.reads}"
                                       f" clip {sorted(r.clip)}{'' if r.open else ' fence'}")
         chunks = [f"{c.uid}{'*' if c.legal else ''}" for c in sh.window]
-        line = (f"disk {s.disk} {requests}\n    now {sorted(t.now)} taken {sorted(t.taken)} doubt {sorted(t.doubtful)}"
+        return (f"\n    disk {s.disk} {requests}\n    now {sorted(t.now)} taken {sorted(t.taken)} doubt {sorted(t.doubtful)}"
                 f" gap {t.gap}"
                 f" log {'on' if t.on else 'off'} {t.tail}-{t.head} {ring}\n    "
                 f"{type(sh.command).__name__} {doing} at {sh.position}"
                 f" good gap {sh.good_gap} behind {sh.behind} chunk {sh.chunk.items} window {chunks} cookie {t.cookie}\n    "
                 f"{'session' if run.session else 'no session'} journal {[c.uid for c in run.target.journal][-4:]}"
                 f" state {run.target.state} {sorted(run.seen)}")
-        if line != self.last:
-            print(f"{name}\n    {line}")
-            self.last = line
-
 
 def row(name, without, weather, limit, trace, until=None, enough=0):
     """Runs it, until what is expected was seen often enough; what was seen in how many runs, and the good closing marks."""
-    seen, runs, good, own = dict.fromkeys(KINDS, 0), 0, 0, 0
-    while runs < limit and (not until or seen[until] < enough):
-        run = Run(runs, without, weather)
-        kinds = run.run()
-        if kinds and trace and not any(seen.values()):
-            Run(runs, without, weather, Trace()).run()
-        for kind in kinds:
-            seen[kind] += 1
-        runs += 1
-        good += run.target.good
-        own += run.target.own
-    print(f"{name:66} {runs:7} " + " ".join(f"{seen[kind]:8}" for kind in KINDS) + f" {good:9} {own:8}", flush=True)
+    seen, runs = count(lambda seed, show=None: Run(seed, without, weather, show), KINDS, limit, State if trace else None, until,
+                       enough)
+    good, own = (sum(column) for column in zip(*runs))
+    print(f"{name:66} {len(runs):7} " + " ".join(f"{seen[kind]:8}" for kind in KINDS) + f" {good:9} {own:8}", flush=True)
     return seen, own
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Model of streaming; see the head of this file.")
-    parser.add_argument("runs", nargs="?", type=int, default=3000, metavar="RUNS")
-    parser.add_argument("--only", default="", metavar="NAME")
-    parser.add_argument("--trace", action="store_true")
-    args = parser.parse_args()
+    args = arguments("streaming")
     faults = []
 
     def rows(names):
@@ -612,9 +578,7 @@ def main():
         seen, left = row(f"without: {name}", frozenset([name]), weather, runs, args.trace)
         if any(seen.values()) or left > own * share:
             faults.append(f"'{name}' gives no points, or breaks the protocol")
-    for fault in faults:
-        print(f"stream: {fault}")
-    return bool(faults)
+    return verdict("stream", faults)
 
 
 if __name__ == "__main__":
