@@ -9,15 +9,8 @@ E2E_PAUSE=${E2E_PAUSE:-0} # ms between two writes of a load: for machines on whi
 E2E_SEED=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 RANDOM=$((E2E_SEED % 32768))
 
-say() { printf '%s\n' "-- $*"; }
-fail() {
-	printf 'FAILED: %s\n' "$*" >&2
-	exit 1
-}
-skip() {
-	printf 'cannot run here: %s\n' "$*"
-	exit 77
-}
+# shellcheck source=tests/words.bash
+. "$(dirname "${BASH_SOURCE[0]}")/words.bash"
 
 # A port that nobody listens on now.
 e2e_port() {

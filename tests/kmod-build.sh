@@ -5,15 +5,8 @@
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
-say() { printf '%s\n' "-- $*"; }
-fail() {
-	printf 'FAILED: %s\n' "$*" >&2
-	exit 1
-}
-skip() {
-	printf 'cannot run here: %s\n' "$*"
-	exit 77
-}
+# shellcheck source=tests/words.bash
+. "$top/tests/words.bash"
 command -v gcc-12 >/dev/null || skip "no gcc-12 (scripts/deps kmod)"
 W=$(mktemp -d)
 trap 'rm -rf "$W"' EXIT

@@ -4,10 +4,8 @@
 # error, where the question cannot be asked: what must compile does not, what must not does, or nothing does.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-fail() {
-	printf 'FAILED: %s\n' "$*" >&2
-	exit 1
-}
+# shellcheck source=tests/words.bash
+. "$top/tests/words.bash"
 W=$(mktemp -d)
 trap 'rm -rf "$W"' EXIT
 

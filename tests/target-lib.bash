@@ -8,15 +8,8 @@ BUILD=${BUILD:-$TOP/build}
 SEED=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 RANDOM=$((SEED % 32768))
 
-say() { printf '%s\n' "-- $*"; }
-fail() {
-	printf 'FAILED: %s\n' "$*" >&2
-	exit 1
-}
-skip() {
-	printf 'cannot run here: %s\n' "$*"
-	exit 77
-}
+# shellcheck source=tests/words.bash
+. "$(dirname "${BASH_SOURCE[0]}")/words.bash"
 
 target_cleanup() {
 	local status=$? pid m
