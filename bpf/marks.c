@@ -151,18 +151,25 @@ int tmk_tracker_extents(struct tmk_tracker *t, int slot, enum tmk_which which, u
 	return 0;
 }
 
+/* The blocks that an extent of some length touches. */
+static void touched(const struct tmk_bpf_slot *s, struct tmk_extent extent, uint64_t *first, uint64_t *count)
+{
+	*first = extent.offset / block_size(s);
+	*count = (extent.offset + extent.length - 1) / block_size(s) - *first + 1;
+}
+
 int tmk_tracker_marked(struct tmk_tracker *t, int slot, enum tmk_which which, struct tmk_extent extent, bool *marked,
 		       struct tmk_error *err)
 {
 	const struct tmk_bpf_slot *s = tmk_marks_slot(t, slot, err);
 	int rc = s ? check_extent(s, extent, err) : -ENOENT;
-	uint64_t first;
+	uint64_t first, count;
 
 	*marked = false;
 	if (rc || !extent.length)
 		return rc;
-	first = extent.offset / block_size(s);
-	*marked = tmk_bitmap_any(map_of(t, slot, which), first, (extent.offset + extent.length - 1) / block_size(s) - first + 1);
+	touched(s, extent, &first, &count);
+	*marked = tmk_bitmap_any(map_of(t, slot, which), first, count);
 	return 0;
 }
 
@@ -193,12 +200,12 @@ int tmk_tracker_mark(struct tmk_tracker *t, int slot, struct tmk_extent extent, 
 {
 	const struct tmk_bpf_slot *s = tmk_marks_slot(t, slot, err);
 	int rc = s ? check_extent(s, extent, err) : -ENOENT;
-	uint64_t first;
+	uint64_t first, count;
 
 	if (rc || !extent.length)
 		return rc;
-	first = extent.offset / block_size(s);
-	tmk_bitmap_set(&t->maps[slot].now, first, (extent.offset + extent.length - 1) / block_size(s) - first + 1);
+	touched(s, extent, &first, &count);
+	tmk_bitmap_set(&t->maps[slot].now, first, count);
 	return 0;
 }
 
