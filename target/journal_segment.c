@@ -14,6 +14,7 @@
 
 #include "buf.h"
 #include "sum.h"
+#include "util.h"
 
 #define SEGMENT_SUMMED (sizeof(struct tmk_segment) - 8)
 #define ENTRY_SUMMED (sizeof(struct tmk_entry) - 8)
@@ -149,13 +150,6 @@ static void header_encode(const uint8_t protection[TMK_UUID_SIZE], const struct 
 	tmk_put_u64(&w, tmk_sum64(out, SEGMENT_SUMMED));
 }
 
-static bool all_zero(const uint8_t *data, size_t size)
-{
-	while (size && !*data)
-		data++, size--;
-	return !size;
-}
-
 static int header_decode(const uint8_t bytes[TMK_SEGMENT_HEADER], const char *name, const uint8_t protection[TMK_UUID_SIZE],
 			 uint64_t first, struct tmk_place *place, struct tmk_error *err)
 {
@@ -172,7 +166,7 @@ static int header_decode(const uint8_t bytes[TMK_SEGMENT_HEADER], const char *na
 	place->number = first - 1;
 	if (magic != TMK_SEGMENT_MAGIC || tmk_get_u64(&r) != tmk_sum64(bytes, SEGMENT_SUMMED))
 		return tmk_error_set(err, -EBADMSG, "%s: the segment's header is damaged", name);
-	if (version != TMK_SEGMENT_VERSION || features || reserved || !all_zero(rest, 48))
+	if (version != TMK_SEGMENT_VERSION || features || reserved || !tmk_all_zero(rest, 48))
 		return tmk_error_set(err, -EPROTONOSUPPORT,
 				     "%s: made by a newer program (version %u, features %" PRIx64 "): use that, or a newer one",
 				     name, version, features);
