@@ -46,26 +46,44 @@ end() {
 	"$LOG" detach "$N"
 }
 
-# oracle NAME COMMAND...
-oracle() {
-	local name=$1 requests sectors requests2 sectors2 gap marked limit reader
-	shift
-	sync -f "$W/mnt"
+gap() { "$LOG" status oracle | field gap; }
+# Nothing is marked any more.
+clear_map() {
+	"$LOG" fence oracle "$("$LOG" take oracle | field sequence)"
+	"$LOG" release "$N" 0 "$SECTORS"
+}
+# start on|both: the log is on, the map is empty, $W/before is the disk, and READER replays the log onto $W/replayed until $W/flag.
+start() {
 	blockdev --flushbufs "$DISK"
 	image "$W/before"
 	cp --sparse=always "$W/before" "$W/replayed"
-	"$LOG" log oracle both >/dev/null
-	"$LOG" fence oracle "$("$LOG" take oracle | field sequence)"
-	"$LOG" release "$N" 0 "$SECTORS"
-	gap=$("$LOG" status oracle | field gap)
+	"$LOG" log oracle "$1" >/dev/null
+	clear_map
+	GAP=$(gap)
 	rm -f "$W/flag"
 	"$LOG" replay oracle "$W/flag" "$N:$W/replayed" >"$W/said" &
-	reader=$!
+	READER=$!
+}
+# The log, and then what is marked, is the disk (I1).
+together() { # NAME
+	image "$W/now"
+	"$LOG" copy "$N" now "$W/now" "$W/replayed" >"$W/copied"
+	cmp "$W/replayed" "$W/now" || fail "$1: log and map together are not the disk: $(cat "$W/said")"
+	[ "$(gap)" -gt "$GAP" ] || fail "$1: no gap"
+	say "$1: $(cat "$W/said"), $(cat "$W/copied"), gap $GAP to $(gap)"
+}
+
+# oracle NAME COMMAND...
+oracle() {
+	local name=$1 requests sectors requests2 sectors2 marked limit
+	shift
+	sync -f "$W/mnt"
+	start both
 	read -r requests sectors < <(written)
 	"$@"
 	blockdev --flushbufs "$DISK"
 	touch "$W/flag"
-	wait $reader || fail "$name: the replay failed"
+	wait $READER || fail "$name: the replay failed"
 	read -r requests2 sectors2 < <(written)
 	image "$W/now"
 	if cmp -s "$W/before" "$W/now"; then fail "$name: the load changed nothing"; fi
@@ -75,9 +93,9 @@ oracle() {
 	marked=$(field blocks <"$W/copied")
 	# A request that is not aligned touches one block more than it is long.
 	limit=$((((sectors2 - sectors) / 8 + requests2 - requests) * 11 / 10))
-	say "$name: $(cat "$W/said"), marked $marked of $limit, gap $gap to $("$LOG" status oracle | field gap)"
+	say "$name: $(cat "$W/said"), marked $marked of $limit, gap $GAP to $(gap)"
 	[ "$marked" -le "$limit" ] || fail "$name: $marked blocks are marked, at most $limit were written"
-	[ "${GAPS-}" = may ] || [ "$("$LOG" status oracle | field gap)" = "$gap" ] || fail "$name: a gap: $("$LOG" status oracle)"
+	[ "${GAPS-}" = may ] || [ "$(gap)" = "$GAP" ] || fail "$name: a gap: $("$LOG" status oracle)"
 	"$LOG" log oracle off >/dev/null
 }
 
@@ -119,9 +137,11 @@ all() {
 	oracle "buffered" load --bs=4k --ioengine=psync --number_ios=500
 	oracle "large" load --direct=1 --bs=4m --ioengine=io_uring --iodepth=2 --number_ios=20
 	oracle "edges" edges
+	overlap "overlaps"
 	GAPS=may oracle "zeroes" zeroes # not every driver can: then the kernel writes them
 }
 some() {
+	overlap "overlaps"
 	oracle "io_uring" load --direct=1 --bs=4k --ioengine=io_uring --iodepth=32 --number_ios=500
 	oracle "odd sizes" load --direct=1 --bssplit=512/20:1536/20:7k/20:33k/20:300k/20 --blockalign=512 --number_ios=100
 	oracle "buffered" load --bs=4k --ioengine=psync --number_ios=500
@@ -139,35 +159,33 @@ filesystems() {
 	oracle "btrfs" files
 }
 
-# overflow NAME COMMAND...: a ring that is too small. What the log has, and then what is marked, is the disk (I1); the reader is
-# stopped for a while, killed, and begins again where the log was released.
+# overlap NAME: writes in flight over the same blocks, which the disk may take in another order than the log (R7).
+overlap() {
+	start on
+	fio --name=overlap --filename="$DISK" --rw=randwrite --bsrange=512-16k --blockalign=512 --direct=1 --ioengine=io_uring --iodepth=32 \
+		--numjobs=2 --size=64k --offset=1m --io_size=4m --randrepeat=0 --norandommap --refill_buffers --output=/dev/null
+	touch "$W/flag"
+	wait $READER || fail "$1: the replay failed"
+	together "$1"
+	[[ $("$LOG" status oracle) == *overlap* ]] || fail "$1: nothing overlapped"
+	"$LOG" log oracle off >/dev/null
+}
+
+# overflow NAME COMMAND...: a ring that is too small. The reader is stopped for a while, killed, and begins again where the log was
+# released. Then the log is given up: what it held is in the map (fold).
 overflow() {
-	local name=$1 gap reader
+	local name=$1
 	shift
-	image "$W/before"
-	cp --sparse=always "$W/before" "$W/replayed"
-	"$LOG" log oracle on >/dev/null
-	"$LOG" fence oracle "$("$LOG" take oracle | field sequence)"
-	"$LOG" release "$N" 0 "$SECTORS"
-	gap=$("$LOG" status oracle | field gap)
-	rm -f "$W/flag"
-	"$LOG" replay oracle "$W/flag" "$N:$W/replayed" >"$W/said" &
-	reader=$!
-	(sleep 1 && kill -STOP $reader && sleep 1 && kill -KILL $reader) &
+	start on
+	(sleep 1 && kill -STOP $READER && sleep 1 && kill -KILL $READER) &
 	"$@"
-	wait $reader || true
+	wait $READER || true
 	wait
 	blockdev --flushbufs "$DISK"
 	"$LOG" replay oracle - "$N:$W/replayed" >"$W/said"
-	image "$W/now"
-	"$LOG" copy "$N" now "$W/now" "$W/replayed" >"$W/copied"
-	cmp "$W/replayed" "$W/now" || fail "$name: log and map together are not the disk: $(cat "$W/said")"
-	[ "$("$LOG" status oracle | field gap)" -gt "$gap" ] || fail "$name: no gap: the ring was not full"
-	say "$name: $(cat "$W/said"), $(cat "$W/copied"), gap $gap to $("$LOG" status oracle | field gap)"
-	# Given up: what it held is in the map (fold).
+	together "$name"
 	cp --sparse=always "$W/now" "$W/before"
-	"$LOG" fence oracle "$("$LOG" take oracle | field sequence)"
-	"$LOG" release "$N" 0 "$SECTORS"
+	clear_map
 	load --direct=1 --bs=4k --number_ios=100
 	"$LOG" log oracle off >/dev/null
 	image "$W/now"
