@@ -292,6 +292,7 @@ int tmk_protection_verify(struct tmk_protection *p, uint64_t rate, struct tmk_ve
 	if (!rc) {
 		p->verify = BEGIN;
 		p->verify_rate = rate;
+		p->verify_wishes++;
 	}
 	*before = p->status.verify;
 	pthread_mutex_unlock(&p->lock);
@@ -305,7 +306,7 @@ int tmk_protection_verify_cancel(struct tmk_protection *p, struct tmk_error *err
 
 	pthread_mutex_lock(&p->lock);
 	if (p->verify == BEGIN || p->status.verify.pass.asked)
-		p->verify = CANCEL;
+		p->verify = CANCEL, p->verify_wishes++;
 	else
 		rc = tmk_error_set(err, -ENOENT, "no verify of %s is under way that somebody asked for", p->spec.name);
 	pthread_mutex_unlock(&p->lock);

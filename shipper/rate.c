@@ -32,6 +32,8 @@ void tmk_rate_set(struct tmk_rate *r, uint64_t rate, uint64_t now)
 {
 	bool limited = r->rate != 0, owing;
 
+	if (!limited && !rate) /* a debt goes on being paid */
+		return;
 	if (limited)
 		refill(r, now);
 	owing = r->tokens < 0;

@@ -56,7 +56,7 @@ int tmk_source_extents(struct tmk_source *s, enum tmk_which which, uint16_t disk
 int tmk_source_dirty(struct tmk_source *s, uint64_t *now, uint64_t *taken, struct tmk_error *err);
 /* Asks whether events were missed, which marks everything. */
 int tmk_source_poll(struct tmk_source *s, struct tmk_error *err);
-/* Whether a block of the range is marked in either map, or in `taken`. */
+/* Whether a block of the range is marked: in either map; in `taken`. What was missed shows only after a poll. */
 int tmk_source_marked(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *marked, struct tmk_error *err);
 int tmk_source_taken(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *taken, struct tmk_error *err);
 int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, size_t count, struct tmk_error *err);

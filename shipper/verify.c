@@ -100,8 +100,7 @@ int tmk_verify_new(struct tmk_verify **out, const struct tmk_verify_parts *parts
 		return -ENOMEM;
 	v->parts = *parts;
 	v->state.total = tmk_source_size(parts->source);
-	if (!tmk_progress_load(&v->state.pass, parts->config->run_dir, &parts->source->spec) ||
-	    v->state.pass.done >= v->state.total)
+	if (!tmk_progress_load(&v->state.pass, parts->config->run_dir, &parts->source->spec))
 		v->state.pass = (struct tmk_progress){.started = tmk_now_ms()};
 	*out = v;
 	return 0;

@@ -318,12 +318,13 @@ static int finish_round(struct tmk_protection *p, struct tmk_error *err)
 static void take_verify_wish(struct tmk_protection *p)
 {
 	struct tmk_work *w = &p->work;
-	uint64_t rate;
+	uint64_t rate, number;
 	int wish;
 
 	pthread_mutex_lock(&p->lock);
 	wish = p->verify;
 	rate = p->verify_rate;
+	number = p->verify_wishes;
 	pthread_mutex_unlock(&p->lock);
 	if (wish == LEAVE)
 		return;
@@ -333,7 +334,7 @@ static void take_verify_wish(struct tmk_protection *p)
 		tmk_verify_cancel(w->verify);
 	pthread_mutex_lock(&p->lock);
 	p->status.verify = *tmk_verify_state(w->verify);
-	if ((int)p->verify == wish) /* else it was cancelled meanwhile */
+	if (p->verify_wishes == number) /* else there is another one */
 		p->verify = LEAVE;
 	pthread_mutex_unlock(&p->lock);
 }
@@ -343,20 +344,15 @@ static int verify(struct tmk_protection *p, struct tmk_error *err)
 {
 	struct tmk_work *w = &p->work;
 	bool dirty = w->dirty > tmk_source_bad_bytes(&w->source, true), wanted = tmk_point_stage(w->point) != TMK_POINT_NONE;
-	uint64_t passes = tmk_verify_state(w->verify)->passes;
-	int rc;
 
 	take_verify_wish(p);
 	if (!tmk_verify_active(w->verify) && resting(w) && w->round_read && !wanted && !round_due(p) &&
 	    tmk_stream_state(w->stream)->connected && tmk_verify_due(w->verify))
 		tmk_verify_begin(w->verify);
-	rc = tmk_verify_step(w->verify, dirty || wanted, err);
-	if (tmk_verify_state(w->verify)->passes != passes)
-		w->snapshot_at = 0; /* somebody waits */
-	return rc;
+	return tmk_verify_step(w->verify, dirty || wanted, err);
 }
 
-static int work_on(struct tmk_protection *p, struct tmk_error *err)
+static int all_work(struct tmk_protection *p, struct tmk_error *err)
 {
 	struct tmk_work *w = &p->work;
 	int rc = verify(p, err);
@@ -380,6 +376,16 @@ static int work_on(struct tmk_protection *p, struct tmk_error *err)
 		w->dirty_at = 0;
 	w->rested = resting(w);
 	return count_dirty(w, err);
+}
+
+static int work_on(struct tmk_protection *p, struct tmk_error *err)
+{
+	uint64_t passes = tmk_verify_state(p->work.verify)->passes;
+	int rc = all_work(p, err);
+
+	if (tmk_verify_state(p->work.verify)->passes != passes)
+		p->work.snapshot_at = 0; /* somebody waits */
+	return rc;
 }
 
 void tmk_work_turn(struct tmk_protection *p)

@@ -58,6 +58,7 @@ struct tmk_protection {
 	struct tmk_wishes wishes;
 	enum { LEAVE, BEGIN, CANCEL } verify; /* asked for, not yet seen by the thread */
 	uint64_t verify_rate;
+	uint64_t verify_wishes; /* how often somebody wished */
 	struct tmk_protection_status status;
 };
 

@@ -25,7 +25,7 @@ static unsigned logged(const char *text)
 
 	ck_assert_int_ge(size, 0);
 	log[size] = 0;
-	for (const char *at = log; (at = strstr(at, text)); at = strchr(at, '\n'))
+	for (const char *at = log; at && (at = strstr(at, text)); at = strchr(at, '\n'))
 		count++;
 	return count;
 }

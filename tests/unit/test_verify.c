@@ -154,7 +154,7 @@ static void taken(void)
 	ck_assert_int_eq(tmk_verify_taken(verify, &err), 0);
 }
 
-/* It is told at the second look, ten seconds later: only what is suspect is read again. */
+/* It is told at the second look, 35 seconds later: only what is suspect is read again. */
 START_TEST(a_difference)
 {
 	first_look(TMK_DIFFERS);
