@@ -33,11 +33,11 @@ enum tidemark_command {
 	TIDEMARK_CMD_ATTACH,  /* PROTECTION, KEY, FD, IDENTITY, [RING, BLOCK] -> DISK, FRESH, BLOCK: finds it again, or all
 				 is marked */
 	TIDEMARK_CMD_DETACH,  /* DISK; with the last disk the protection goes */
-	TIDEMARK_CMD_TAKE,    /* PROTECTION -> GAP, POSITION, SEQUENCE, BLOCKS (I2) */
+	TIDEMARK_CMD_TAKE,    /* PROTECTION -> GAP, POSITION, SEQUENCE, BLOCKS (I2). EAGAIN, CUT too: while it is hibernated */
 	TIDEMARK_CMD_CUT,     /* PROTECTION, ID -> GAP, POSITION: a MARK record, for all its disks at once (I3) */
 	TIDEMARK_CMD_RELEASE, /* PROTECTION and POSITION: the log up to there; or DISK, SECTOR, SECTORS: of `taken`, whole blocks
 			       */
-	TIDEMARK_CMD_MARK,    /* DISK, [SECTOR, SECTORS: else everything], [REASON: raises the gap count] */
+	TIDEMARK_CMD_MARK,    /* DISK, [SECTOR, SECTORS: else everything], [REASON]: in `now`, and raises the gap count */
 	TIDEMARK_CMD_LOG,     /* PROTECTION, ON, [BOTH] -> POSITION: switches the log on, or off and folds it into `now` */
 	TIDEMARK_CMD_COOKIE,  /* PROTECTION, [COOKIE: sets it] -> COOKIE */
 	TIDEMARK_CMD_STATUS,  /* dump: a message for each protection, and one for each disk; anybody's with CAP_SYS_ADMIN */

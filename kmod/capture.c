@@ -3,7 +3,7 @@
  * What the hooks tell of: a write that is issued goes into the log, or is marked and counts as a gap; one that completes leaves
  * the requests in flight, and is marked if it failed, overlapped another, or was never seen (I1, I4, R5-R7).
  *
- * In any context, with preemption off. Nothing here sleeps, allocates or waits for more than the protection's lock (I10).
+ * In any context. Nothing here sleeps, allocates or waits for more than the protection's lock (I10).
  */
 #include <linux/blk-mq.h>
 #include <linux/bvec.h>
@@ -14,7 +14,7 @@
 #include "core.h"
 #include "internal.h"
 
-#define MARK_MOST (16ull << 30 >> SECTOR_SHIFT) /* sectors, at once, by a probe: 512 KiB of a map with blocks of 4 KiB */
+#define MARK_MOST (4ull << 30 >> SECTOR_SHIFT) /* sectors, at once, by a probe: 128 KiB of a map with blocks of 4 KiB */
 
 static DEFINE_HASHTABLE(disks, 7); /* by gendisk; RCU */
 
@@ -214,7 +214,7 @@ static void mark_flight(struct tmk_disk *d, const struct tmk_flight *f, const ch
 /* Its completion was missed, and the address is used again. */
 static void give_up(const struct piece *p, struct tmk_flight *f)
 {
-	p->disk->protection->ring.closed = true; /* it was so before now: nothing is closed with a mark */
+	tmk_disk_gap_before(p->disk->protection, NULL);
 	mark_flight(p->disk, f, "a request was issued again whose completion was not seen");
 	tmk_flights_remove(&p->disk->flights, f);
 }
@@ -224,7 +224,7 @@ static struct tidemark_record *enter(const struct piece *p, u64 *position)
 {
 	struct tmk_protection *prot = p->disk->protection;
 	struct tmk_flight *before = tmk_flights_find(&p->disk->flights, p->rq);
-	struct tidemark_record *record = NULL;
+	struct tidemark_record *record;
 	u64 sequence = prot->sequence++;
 
 	if (before)
@@ -237,13 +237,14 @@ static struct tidemark_record *enter(const struct piece *p, u64 *position)
 	}
 	if (prot->ring.both)
 		mark(p);
-	if (can_capture(p))
-		record = tmk_log_reserve(prot, length_of(p), position);
-	else
+	if (!can_capture(p)) {
 		mark_gap(p, "a write whose data cannot be read");
+		return NULL;
+	}
+	record = tmk_log_reserve(prot, length_of(p), position);
 	if (record)
 		fill(record, p, sequence);
-	else if (can_capture(p))
+	else
 		mark_gap(p, "the log is full");
 	return record;
 }
@@ -312,6 +313,17 @@ static void issued(struct tmk_disk *d, struct request *rq)
 		gap(d, "a write behind the end that the disk had"); /* R21 */
 }
 
+/* The ends of what is in flight will not be known as such: a fence must not wait for them. */
+static void replaced(struct tmk_disk *d)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&d->protection->lock, flags);
+	tmk_flights_clear(&d->flights);
+	tmk_disk_doubt(d, "another disk, or another medium, is in its place");
+	raw_spin_unlock_irqrestore(&d->protection->lock, flags);
+}
+
 /* Is it a request of that disk? Its address may be another's by now, and another medium may be in it: then everything is. */
 static bool is_of(struct tmk_disk *d, const struct gendisk *disk)
 {
@@ -319,8 +331,8 @@ static bool is_of(struct tmk_disk *d, const struct gendisk *disk)
 		return false;
 	if (d->diskseq == disk->diskseq)
 		return true;
-	if (!READ_ONCE(d->doubtful))
-		doubt(d, "another disk, or another medium, is in its place");
+	if (!READ_ONCE(d->doubtful) || READ_ONCE(d->flights.count))
+		replaced(d);
 	return false;
 }
 
@@ -341,7 +353,7 @@ void tidemark_issued(struct request *rq, struct gendisk *disk)
 {
 	struct tmk_disk *d;
 
-	tmk_count_issued(rq, disk);
+	tmk_count_issued(rq);
 	if (!disk)
 		admin(rq);
 	hash_for_each_possible_rcu_notrace(disks, d, node, (unsigned long)disk)
@@ -359,7 +371,7 @@ void tidemark_requeued(struct request *rq, struct gendisk *disk)
 	struct tmk_disk *d;
 	unsigned long flags;
 
-	tmk_count_requeued(rq, disk);
+	tmk_count_requeued(rq);
 	hash_for_each_possible_rcu_notrace(disks, d, node, (unsigned long)disk) {
 		if (!is_of(d, disk))
 			continue;
@@ -371,29 +383,34 @@ void tidemark_requeued(struct request *rq, struct gendisk *disk)
 	}
 }
 
-/* A completion of 0 bytes ends a request whose bios go elsewhere, to be issued anew: whatever happens to them, it is marked (R6).
- */
+/* Why the log's word for it is not enough, or NULL. A completion of 0 bytes ends a request whose bios go elsewhere, to be issued
+ * anew: whatever happens to them, it is marked (R6). */
+static const char *unsettled(const struct tmk_flight *f, unsigned int bytes, bool failed)
+{
+	if (failed)
+		return "a write failed";
+	if (f->overlapped) /* at each part: what is taken back after it is not in flight any more, and forgets */
+		return "two writes overlapped";
+	return bytes ? NULL : "a request ended without having been done";
+}
+
 static void settle(const struct piece *p, unsigned int bytes, bool failed)
 {
 	struct tmk_flights *all = &p->disk->flights;
 	struct tmk_flight *f = tmk_flights_find(all, p->rq);
 	bool last = bytes >= blk_rq_bytes(p->rq);
+	const char *reason;
 
 	p->disk->writes += last;
-	if (f && p->ranges > 1 && (failed || f->overlapped)) { /* which they are is known still */
-		mark_gap(p, failed ? "a discard failed" : "a discard overlapped a write");
-		failed = f->overlapped = false;
-	}
 	if (!f) {
 		mark_gap(p, "a write ended that was not in flight as far as is known");
 		return;
 	}
-	if (failed)
-		mark_flight(p->disk, f, "a write failed");
-	else if (f->overlapped) /* at each part: what is taken back after it is not in flight any more, and forgets */
-		mark_flight(p->disk, f, "two writes overlapped");
-	else if (!bytes)
-		mark_flight(p->disk, f, "a request ended without having been done");
+	reason = unsettled(f, bytes, failed);
+	if (reason && p->ranges > 1) /* which they are is known still */
+		mark_gap(p, reason);
+	else if (reason)
+		mark_flight(p->disk, f, reason);
 	if (last)
 		tmk_flights_remove(all, f);
 }
@@ -404,7 +421,7 @@ static void completed(struct tmk_disk *d, struct request *rq, unsigned int bytes
 	struct piece p;
 	bool ours;
 
-	if (req_op(rq) == REQ_OP_FLUSH || (failed && !blk_rq_bytes(rq) && !is_special(rq))) {
+	if (req_op(rq) == REQ_OP_FLUSH) { /* they come only if they failed */
 		doubt(d, "a flush failed: what was written before may be lost");
 		return;
 	}
@@ -423,7 +440,7 @@ void tidemark_completed(struct request *rq, struct gendisk *disk, unsigned int b
 {
 	struct tmk_disk *d;
 
-	tmk_count_completed(rq, disk, bytes, failed);
+	tmk_count_completed(rq, bytes, failed);
 	if (!disk)
 		admin(rq);
 	hash_for_each_possible_rcu_notrace(disks, d, node, (unsigned long)disk)

@@ -170,6 +170,8 @@ static int take(struct genl_info *info)
 
 	if (!p)
 		return refuse(info, -ENOENT, "no such protection");
+	if (tmk_disk_asleep)
+		return refuse(info, -EAGAIN, "the machine is being hibernated");
 	skb = answer_begin(info, &header); /* before: a take that nobody hears of is one that has to be made again */
 	if (!skb)
 		return -ENOMEM;
@@ -193,6 +195,8 @@ static int cut(struct genl_info *info)
 
 	if (!p || !info->attrs[TIDEMARK_A_ID])
 		return refuse(info, p ? -EINVAL : -ENOENT, "cut needs a protection and an id");
+	if (tmk_disk_asleep)
+		return refuse(info, -EAGAIN, "the machine is being hibernated");
 	skb = answer_begin(info, &header);
 	if (!skb)
 		return -ENOMEM;
@@ -398,6 +402,15 @@ full:
 
 static const struct genl_multicast_group groups[] = {{.name = TIDEMARK_EVENTS}};
 
+static void tell(struct work_struct *work);
+static DECLARE_DELAYED_WORK(telling, tell);
+
+/* At most so often. */
+void tmk_control_stirred(struct irq_work *work)
+{
+	schedule_delayed_work(&telling, HZ / 10);
+}
+
 static void tell(struct work_struct *work)
 {
 	struct tmk_protection *p;
@@ -410,21 +423,16 @@ static void tell(struct work_struct *work)
 			continue;
 		skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
 		header = skb ? genlmsg_put(skb, 0, 0, &family, 0, TIDEMARK_CMD_STATUS) : NULL;
-		if (!header || protection_put(skb, p)) {
+		if (!header || protection_put(skb, p)) { /* no memory: later */
 			nlmsg_free(skb);
+			WRITE_ONCE(p->stirred, true);
+			tmk_control_stirred(NULL);
 			continue;
 		}
 		genlmsg_end(skb, header);
 		genlmsg_multicast(&family, skb, 0, 0, GFP_KERNEL);
 	}
 	mutex_unlock(&tmk_core_lock);
-}
-static DECLARE_DELAYED_WORK(telling, tell);
-
-/* At most so often: a log that is full says so at every write. */
-void tmk_control_stirred(struct irq_work *work)
-{
-	schedule_delayed_work(&telling, HZ / 10);
 }
 
 /* ---- the family ---- */

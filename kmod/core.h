@@ -112,7 +112,7 @@ struct tmk_protection {
 	struct tmk_ring ring;
 	u8 cookie[TIDEMARK_COOKIE];
 	char reason[TIDEMARK_REASON]; /* of the last gap */
-	bool stirred;		      /* something happened that the owner is to be told of */
+	bool stirred;		      /* something happened that the owner is to be told of, and is not yet */
 	struct irq_work stir;
 	struct list_head disks;
 	struct list_head all; /* of tmk_protections */
@@ -157,6 +157,8 @@ struct tmk_protection *tmk_disk_protection(const u8 id[16]);
 struct tmk_taken {
 	u64 gap, position, sequence, blocks;
 };
+/* The machine is being hibernated: no take, no mark. */
+extern bool tmk_disk_asleep;
 void tmk_disk_take(struct tmk_protection *p, struct tmk_taken *out);
 u64 tmk_disk_settled(struct tmk_protection *p);
 

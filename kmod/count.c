@@ -54,7 +54,7 @@ static unsigned int sectors_of(enum kind kind, unsigned int bytes)
 	return kind == PASSTHROUGH || kind == OTHER ? 0 : bytes >> SECTOR_SHIFT;
 }
 
-void tmk_count_issued(struct request *rq, struct gendisk *disk)
+void tmk_count_issued(struct request *rq)
 {
 	enum kind kind = kind_of(rq);
 
@@ -62,12 +62,12 @@ void tmk_count_issued(struct request *rq, struct gendisk *disk)
 	this_cpu_add(counters[kind].issued_sectors, sectors_of(kind, blk_rq_bytes(rq)));
 }
 
-void tmk_count_requeued(struct request *rq, struct gendisk *disk)
+void tmk_count_requeued(struct request *rq)
 {
 	this_cpu_inc(counters[kind_of(rq)].requeued);
 }
 
-void tmk_count_completed(struct request *rq, struct gendisk *disk, unsigned int bytes, bool failed)
+void tmk_count_completed(struct request *rq, unsigned int bytes, bool failed)
 {
 	enum kind kind = kind_of(rq);
 

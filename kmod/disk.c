@@ -20,7 +20,8 @@ LIST_HEAD(tmk_protections);
 struct tmk_disk *tmk_disks[TIDEMARK_DISKS];
 
 static u64 map_bytes; /* of all disks */
-static u64 protections_ever;
+static u64 gap_last;  /* of all protections that went */
+bool tmk_disk_asleep; /* under tmk_core_lock */
 
 /* ---- gaps ---- */
 
@@ -37,7 +38,9 @@ void tmk_disk_gap(struct tmk_protection *p, const char *reason)
 	if (!reason)
 		return;
 	strscpy(p->reason, reason, sizeof(p->reason));
-	p->stirred = true;
+	if (READ_ONCE(p->stirred)) /* and not heard yet: a full log says so at every write */
+		return;
+	WRITE_ONCE(p->stirred, true);
 	irq_work_queue(&p->stir);
 }
 
@@ -90,7 +93,8 @@ static int protection_new(struct tmk_protection **out, const struct tmk_wanted *
 	memcpy(p->id, want->protection, sizeof(p->id));
 	raw_spin_lock_init(&p->lock);
 	p->sequence = 1;
-	p->gap = ++protections_ever << 32;	    /* never that of one before it, which had the same name */
+	gap_last = max_t(u64, gap_last + 1, ktime_get_real_ns());
+	p->gap = gap_last; /* never that of one before it which had the same name, also of a module before this one */
 	p->ring.head = p->ring.tail = p->ring.size; /* no record is at 0 */
 	INIT_LIST_HEAD(&p->disks);
 	init_irq_work(&p->stir, tmk_control_stirred);
@@ -103,6 +107,7 @@ static void protection_free(struct tmk_protection *p)
 {
 	list_del(&p->all);
 	irq_work_sync(&p->stir);
+	gap_last = max(gap_last, p->gap);
 	tmk_ring_free(&p->ring);
 	kfree(p);
 }
@@ -280,35 +285,43 @@ static void detach_all(void)
 	mutex_unlock(&tmk_core_lock);
 }
 
-/* What a kernel wrote after its memory was saved, this memory knows nothing of (R18). */
-static int woken(struct notifier_block *block, unsigned long event, void *data)
+static void doubt_all(const char *reason)
 {
 	unsigned long flags;
 	int i;
 
-	if (event != PM_POST_HIBERNATION && event != PM_POST_RESTORE)
-		return NOTIFY_DONE;
-	mutex_lock(&tmk_core_lock);
 	for (i = 0; i < TIDEMARK_DISKS; i++) {
 		if (!tmk_disks[i])
 			continue;
 		raw_spin_lock_irqsave(&tmk_disks[i]->protection->lock, flags);
-		tmk_disk_doubt(tmk_disks[i], "the machine was hibernated");
+		tmk_disk_doubt(tmk_disks[i], reason);
 		raw_spin_unlock_irqrestore(&tmk_disks[i]->protection->lock, flags);
 	}
+}
+
+/* What a kernel writes after its memory was saved, that memory knows nothing of (R18). So the doubt is in it already, and stays
+ * there: processes run again before the end is told, but no take is made before. */
+static int slept(struct notifier_block *block, unsigned long event, void *data)
+{
+	if (event != PM_HIBERNATION_PREPARE && event != PM_POST_HIBERNATION)
+		return NOTIFY_DONE;
+	mutex_lock(&tmk_core_lock);
+	tmk_disk_asleep = event == PM_HIBERNATION_PREPARE;
+	if (tmk_disk_asleep)
+		doubt_all("the machine was hibernated");
 	mutex_unlock(&tmk_core_lock);
 	return NOTIFY_OK;
 }
-static struct notifier_block waker = {.notifier_call = woken};
+static struct notifier_block sleeper = {.notifier_call = slept};
 
 int tmk_disk_start(void)
 {
-	return register_pm_notifier(&waker);
+	return register_pm_notifier(&sleeper);
 }
 
 void tmk_disk_stop(void)
 {
-	unregister_pm_notifier(&waker);
+	unregister_pm_notifier(&sleeper);
 	detach_all();
 }
 

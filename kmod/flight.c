@@ -10,6 +10,7 @@
 
 #include <linux/hash.h>
 #include <linux/log2.h>
+#include <linux/string.h>
 #include <linux/vmalloc.h>
 
 #define NEAR_BITS 13
@@ -129,6 +130,13 @@ void tmk_flights_remove(struct tmk_flights *f, struct tmk_flight *flight)
 	*flight = *last;
 	f->count--;
 	close_hole(f, hole);
+}
+
+void tmk_flights_clear(struct tmk_flights *f)
+{
+	memset(f->table, 0, array_size(f->mask + 1, sizeof(*f->table)));
+	memset(f->near, 0, array_size(1u << NEAR_BITS, sizeof(*f->near)));
+	f->count = f->wide = 0;
 }
 
 u64 tmk_flights_oldest(const struct tmk_flights *f, u64 none)

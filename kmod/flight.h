@@ -32,6 +32,8 @@ struct tmk_flight *tmk_flights_find(struct tmk_flights *f, const struct request 
 /* One that is not in flight; begin < end. NULL: no room, and nothing changed. Those that it overlaps are told, and so is it. */
 struct tmk_flight *tmk_flights_add(struct tmk_flights *f, const struct request *rq, u64 begin, u64 end, u64 sequence);
 void tmk_flights_remove(struct tmk_flights *f, struct tmk_flight *flight);
+/* Forgets all. */
+void tmk_flights_clear(struct tmk_flights *f);
 /* The lowest sequence in flight, or `none`. */
 u64 tmk_flights_oldest(const struct tmk_flights *f, u64 none);
 

@@ -7,10 +7,10 @@
  * and what remapped bios became. The tracepoints, and what they mean for whoever keeps a table of requests in flight:
  *
  * - block_rq_issue, blk_mq_start_request(): the driver is about to send it. Every driver calls it, also for batches. A request
- * that is split off a bio has its own; bios that were merged have one together (R23: it is the unit of a cut).
+ *   that is split off a bio has its own; bios that were merged have one together (R23: it is the unit of a cut).
  * - block_rq_complete, blk_update_request(), before the request advances: blk_rq_pos() and blk_rq_bytes() still name what is
- * left, this part included. In interrupts. 0 bytes complete nothing (R6): an NVMe path that failed sends the bios again
- * elsewhere; a request with a flush ends twice, the second time with nothing left.
+ *   left, this part included. In interrupts. 0 bytes complete nothing (R6): an NVMe path that failed sends the bios again
+ *   elsewhere; a request with a flush ends twice, the second time with nothing left.
  * - block_rq_requeue: the driver gives it back: busy, a lost path, an aborted command. Without this hook a request could leave
  *   unseen, since it may be merged into another one behind the scheduler, or a clone of multipath be freed, without a completion;
  *   a fence would wait for it for ever, or its address come again as another request (R7). The data may have reached the disk, in

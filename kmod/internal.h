@@ -22,8 +22,8 @@ struct request;
 /*
  * hooks.c calls these for every request but reads and flushes, of every disk of the machine, as long as it is attached. In any
  * context, hard interrupts included, on up to all processors at once, also for one disk; inside an RCU read section, which is all
- * that keeps `disk` alive, and preemptible on the newest kernels. They never sleep, allocate or take a lock that others share,
- * and write nothing shared for a disk that is not protected (I10). `disk` is NULL for a queue without one (NVMe's for
+ * that keeps `disk` alive, and preemptible on the newest kernels. They never sleep or allocate; for a disk that is not
+ * protected they take no lock and write nothing shared, for one that is they take its protection's lock (I10). `disk` is NULL for a queue without one (NVMe's for
  * administration).
  *
  * A request is issued, and then either completes or is taken back (requeued). What was taken back may be issued again, at that
@@ -59,9 +59,9 @@ void tmk_hooks_unwatch(struct tmk_hooks_seen *seen);
 int tmk_selftest_run(void);
 
 /* As above; called by those. */
-void tmk_count_issued(struct request *rq, struct gendisk *disk);
-void tmk_count_requeued(struct request *rq, struct gendisk *disk);
-void tmk_count_completed(struct request *rq, struct gendisk *disk, unsigned int bytes, bool failed);
+void tmk_count_issued(struct request *rq);
+void tmk_count_requeued(struct request *rq);
+void tmk_count_completed(struct request *rq, unsigned int bytes, bool failed);
 int tmk_count_start(void);
 void tmk_count_stop(void);
 

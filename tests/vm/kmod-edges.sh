@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the kernel module says when more went wrong than a write: each raises the gap count, with its reason, so that no mark passes
+# for a point (R4). And who may command it (I9).
+# shellcheck source=tests/vm/lib.bash
+. "$(dirname "$0")/lib.bash"
+W=$(mktemp -d /dev/shm/tidemark-kmod.XXXXXX)
+LOG=$BUILD/tests/kmodlog
+MODULE=/lib/modules/$(uname -r)/updates/tidemark.ko
+[ -e "$MODULE" ] || skip "there is no module for $(uname -r) (scripts/kernel-headers)"
+cleanup() {
+	local rc=$?
+	trap - EXIT
+	for n in {0..7}; do "$LOG" detach "$n" 2>/dev/null || true; done
+	busybox rmmod tidemark || rc=1
+	[ -z "${LOOP-}" ] || losetup -d "$LOOP" || true
+	rm -rf "$W"
+	exit "$rc"
+}
+trap cleanup EXIT
+busybox insmod "$MODULE"
+
+field() { sed -E "s/.*\b$1 ([0-9]+).*/\1/"; }
+gap() { "$LOG" status edges | field gap; }
+reason() { "$LOG" status edges | sed 's/.*reason //'; }
+attach() { # NAME DEVICE: sets N
+	read -r _ N _ < <("$LOG" attach edges "$1" "$2" $((1 << 20)))
+}
+# raises REASON COMMAND...: the gap count goes up, and that is why.
+raises() {
+	local want=$1 before
+	shift
+	before=$(gap)
+	"$@"
+	[ "$(gap)" -gt "$before" ] || fail "$want: the gap count did not go up"
+	[ "$(reason)" = "$want" ] || fail "the reason is '$(reason)', not '$want'"
+	say "$want"
+}
+calm() { # a take, after which nothing is in doubt
+	"$LOG" take edges >/dev/null
+	"$LOG" release "$N" 0 "$(blockdev --getsz "$1")"
+}
+everything() { # N DEVICE: all of it comes with the next take
+	local blocks
+	"$LOG" take edges >/dev/null
+	blocks=$("$LOG" disk "$1" | field taken)
+	[ "$blocks" = $(($(blockdev --getsz "$2") / 8)) ] || fail "$2: $blocks blocks are marked, not all"
+}
+write() { dd if=/dev/urandom of="$1" bs=4096 count=1 "${@:2}" status=none; }
+failing() { if "$@" 2>/dev/null; then fail "did not fail: $*"; fi; }
+
+truncate -s 64M "$W/a" "$W/b" "$W/c"
+LOOP=$(losetup -f --show "$W/a")
+SCSI=$VM_SCSI NVME=$VM_NVME
+
+say "only with CAP_SYS_ADMIN"
+attach loop "$LOOP"
+LOOP_N=$N
+lesser() { setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$@"; }
+if said=$(lesser "$LOG" status edges 2>&1); then fail "anybody may ask: $said"; fi
+if said=$(lesser "$LOG" take edges 2>&1); then fail "anybody may take: $said"; fi
+if lesser dd if=/dev/tidemark of=/dev/null count=0 status=none 2>/dev/null; then fail "anybody may open the device"; fi
+
+say "commands"
+calm "$LOOP"
+raises "a rewind" "$LOG" mark "$LOOP_N" 8 8 "a rewind"
+[ "$("$LOG" disk "$LOOP_N" | field now)" = 1 ] || fail "not one block is marked"
+attach second "$NVME"
+raises "a disk was taken away" "$LOG" detach "$N"
+"$LOG" log edges on >/dev/null
+raises "a disk was added" attach second "$NVME"
+[ "$("$LOG" status edges | field on)" = 0 ] || fail "the log goes on with a disk that it does not know"
+"$LOG" detach "$N"
+
+say "a gap is never that of an earlier protection of that name"
+before=$(gap)
+"$LOG" detach "$LOOP_N"
+attach loop "$LOOP"
+[ "$(gap)" -gt "$before" ] || fail "the gap count began again: $before, $(gap)"
+before=$(gap)
+"$LOG" detach "$N"
+busybox rmmod tidemark
+busybox insmod "$MODULE"
+attach loop "$LOOP"
+[ "$(gap)" -gt "$before" ] || fail "the gap count began again with the module: $before, $(gap)"
+
+say "another medium"
+calm "$LOOP"
+another() {
+	losetup -d "$LOOP"
+	losetup "$LOOP" "$W/b"
+	write "$LOOP" oflag=direct
+}
+raises "another disk, or another medium, is in its place" another
+everything "$N" "$LOOP"
+"$LOG" detach "$N"
+
+say "a disk that fails"
+modprobe scsi_debug dev_size_mb=64 opts=0 || skip "the kernel has no scsi_debug"
+knobs=/sys/bus/pseudo/drivers/scsi_debug
+scsi_debug() {
+	FAULTY=$(lsblk -dno PATH,MODEL | awk '$2 == "scsi_debug" { print $1 }')
+	[ -b "$FAULTY" ]
+}
+e2e_until 20 scsi_debug || fail "no scsi_debug disk"
+attach faulty "$FAULTY"
+write "$FAULTY" oflag=direct
+calm "$FAULTY"
+broken() { # COMMAND...: every command of the drive fails
+	echo 16 >$knobs/opts
+	echo 1 >$knobs/every_nth
+	failing "$@"
+	echo 0 >$knobs/every_nth
+	echo 0 >$knobs/opts
+}
+raises "a write failed" broken write "$FAULTY" seek=5 oflag=direct
+[ "$("$LOG" disk "$N" | field now)" = 1 ] || fail "a failed write marks more than itself: $("$LOG" disk "$N")"
+calm "$FAULTY"
+flush() { dd of="$FAULTY" if=/dev/null conv=fsync,notrunc status=none; }
+raises "a flush failed: what was written before may be lost" broken flush
+everything "$N" "$FAULTY"
+calm "$FAULTY"
+"$LOG" detach "$N"
+
+if [ -e /sys/power/pm_test ] && [[ $(cat /sys/power/state) == *disk* ]]; then
+	say "hibernation, as far as processes are stopped"
+	attach scsi "$SCSI"
+	calm "$SCSI"
+	hibernate() {
+		echo freezer >/sys/power/pm_test
+		echo disk >/sys/power/state
+	}
+	raises "the machine was hibernated" hibernate
+	everything "$N" "$SCSI"
+	"$LOG" detach "$N"
+fi
+
+say "unloaded while somebody is to be told"
+for _ in {1..10}; do
+	attach loop "$LOOP"
+	"$LOG" log edges on >/dev/null
+	write "$LOOP" count=512 oflag=direct
+	"$LOG" detach "$N"
+	busybox rmmod tidemark
+	busybox insmod "$MODULE"
+done
+say "done"
