@@ -69,13 +69,13 @@ static void unmap_bitmap(struct tmk_bitmap *b)
 	memset(b, 0, sizeof(*b));
 }
 
-void tmk_attach_unmap(struct tmk_tracker *t, int slot)
+void tmk_attach_unmap(struct tmk_ebpf *t, int slot)
 {
 	unmap_bitmap(&t->maps[slot].now);
 	unmap_bitmap(&t->maps[slot].taken);
 }
 
-static int create_bitmap(struct tmk_tracker *t, enum tmk_pin outer, uint32_t slot, uint64_t blocks, bool marked,
+static int create_bitmap(struct tmk_ebpf *t, enum tmk_pin outer, uint32_t slot, uint64_t blocks, bool marked,
 			 struct tmk_bitmap *out, struct tmk_error *err)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
@@ -95,7 +95,7 @@ static int create_bitmap(struct tmk_tracker *t, enum tmk_pin outer, uint32_t slo
 	return rc;
 }
 
-static int open_bitmap(struct tmk_tracker *t, enum tmk_pin outer, uint32_t slot, uint64_t blocks, struct tmk_bitmap *out,
+static int open_bitmap(struct tmk_ebpf *t, enum tmk_pin outer, uint32_t slot, uint64_t blocks, struct tmk_bitmap *out,
 		       struct tmk_error *err)
 {
 	struct bpf_map_info info = {};
@@ -118,12 +118,12 @@ static int open_bitmap(struct tmk_tracker *t, enum tmk_pin outer, uint32_t slot,
 
 /* ---- tracked or not ---- */
 
-static void set_state(struct tmk_tracker *t, int slot, enum tmk_bpf_state state)
+static void set_state(struct tmk_ebpf *t, int slot, enum tmk_bpf_state state)
 {
 	__atomic_store_n(&t->slots[slot].state, state, __ATOMIC_SEQ_CST);
 }
 
-static void uninstall(struct tmk_tracker *t, int slot)
+static void uninstall(struct tmk_ebpf *t, int slot)
 {
 	uint32_t index = slot;
 
@@ -135,7 +135,7 @@ static void uninstall(struct tmk_tracker *t, int slot)
 	set_state(t, slot, TMK_BPF_FREE);
 }
 
-static int restore_slot(struct tmk_tracker *t, int slot, struct tmk_error *err)
+static int restore_slot(struct tmk_ebpf *t, int slot, struct tmk_error *err)
 {
 	struct tmk_bpf_slot *s = &t->slots[slot];
 	int rc;
@@ -162,7 +162,7 @@ static int restore_slot(struct tmk_tracker *t, int slot, struct tmk_error *err)
 	return rc;
 }
 
-int tmk_attach_restore(struct tmk_tracker *t, struct tmk_error *err)
+int tmk_attach_restore(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	int rc = 0;
 
@@ -177,7 +177,7 @@ int tmk_attach_restore(struct tmk_tracker *t, struct tmk_error *err)
  * Every slot that is still free keeps FLOOR for itself; of the rest a disk takes what it needs at 4 KiB, but at most CEILING
  * (1 TiB at 4 KiB) and at most half. Larger blocks mean fewer bits: less precise, never wrong.
  */
-static uint32_t choose_shift(struct tmk_tracker *t, uint64_t sectors)
+static uint32_t choose_shift(struct tmk_ebpf *t, uint64_t sectors)
 {
 	uint64_t used = 0, rest, budget;
 	uint32_t shift = MIN_SHIFT;
@@ -212,7 +212,7 @@ static int check_range(const struct tmk_tracker_disk *d, const struct tmk_sysfs_
 	return 0;
 }
 
-static int find_key(struct tmk_tracker *t, const uint8_t key[16])
+static int find_key(struct tmk_ebpf *t, const uint8_t key[16])
 {
 	for (int i = 0; i < TMK_BPF_SLOTS; i++)
 		if (t->slots[i].state == TMK_BPF_TRACKED && !memcmp(t->slots[i].key, key, 16))
@@ -220,7 +220,7 @@ static int find_key(struct tmk_tracker *t, const uint8_t key[16])
 	return -1;
 }
 
-static int find_free(struct tmk_tracker *t)
+static int find_free(struct tmk_ebpf *t)
 {
 	for (int i = 0; i < TMK_BPF_SLOTS; i++)
 		if (t->slots[i].state == TMK_BPF_FREE)
@@ -236,7 +236,7 @@ static bool same(const struct tmk_bpf_slot *s, const struct tmk_tracker_disk *d,
 }
 
 /* The gap count goes on from where the slot's last user left it: nobody may see a number twice (R4). */
-static void fill_slot(struct tmk_tracker *t, int slot, const struct tmk_tracker_disk *d, const struct tmk_sysfs_disk *look)
+static void fill_slot(struct tmk_ebpf *t, int slot, const struct tmk_tracker_disk *d, const struct tmk_sysfs_disk *look)
 {
 	struct tmk_bpf_slot *s = &t->slots[slot];
 	uint64_t gap = s->gap;
@@ -254,7 +254,7 @@ static void fill_slot(struct tmk_tracker *t, int slot, const struct tmk_tracker_
 	memcpy(s->identity, d->identity, sizeof(s->identity));
 }
 
-static int attach_fresh(struct tmk_tracker *t, int slot, const struct tmk_tracker_disk *d, const struct tmk_sysfs_disk *look,
+static int attach_fresh(struct tmk_ebpf *t, int slot, const struct tmk_tracker_disk *d, const struct tmk_sysfs_disk *look,
 			struct tmk_error *err)
 {
 	struct tmk_slot_maps *maps = &t->maps[slot];
@@ -279,9 +279,10 @@ static int attach_fresh(struct tmk_tracker *t, int slot, const struct tmk_tracke
 	return 0;
 }
 
-int tmk_tracker_attach(struct tmk_tracker *t, const struct tmk_tracker_disk *disk, struct tmk_tracker_attached *out,
-		       struct tmk_error *err)
+int tmk_ebpf_attach(struct tmk_tracker *tracker, const struct tmk_tracker_disk *disk, struct tmk_tracker_attached *out,
+		    struct tmk_error *err)
 {
+	struct tmk_ebpf *t = tmk_ebpf_of(tracker);
 	struct tmk_sysfs_disk look;
 	int slot, rc = tmk_sysfs_check(disk->disk, err);
 
@@ -312,8 +313,19 @@ int tmk_tracker_attach(struct tmk_tracker *t, const struct tmk_tracker_disk *dis
 	return 0;
 }
 
-int tmk_tracker_detach(struct tmk_tracker *t, int slot, struct tmk_error *err)
+void tmk_ebpf_forget(struct tmk_tracker *tracker, const uint8_t key[16])
 {
+	struct tmk_ebpf *t = tmk_ebpf_of(tracker);
+	int slot = find_key(t, key);
+
+	if (slot >= 0)
+		uninstall(t, slot);
+}
+
+int tmk_ebpf_detach(struct tmk_tracker *tracker, int slot, struct tmk_error *err)
+{
+	struct tmk_ebpf *t = tmk_ebpf_of(tracker);
+
 	if (!tmk_marks_slot(t, slot, err))
 		return -ENOENT;
 	uninstall(t, slot);

@@ -39,7 +39,7 @@ static const char *const link_names[LINKS] = {"link_issue", "link_complete"};
 #define OLD 2
 static const char *const old_names[OLD] = {"link_submit", "disks"};
 
-static int pin_path(struct tmk_tracker *t, const char *name, char out[PATH_MAX])
+static int pin_path(struct tmk_ebpf *t, const char *name, char out[PATH_MAX])
 {
 	return tmk_path(out, PATH_MAX, "%s/%s", t->pins, name);
 }
@@ -71,7 +71,7 @@ static int find_bpffs(const char *pins, struct tmk_error *err)
 }
 
 /* Two names for one directory, and one that was removed meanwhile, are found out by asking the name again. */
-static int lock_directory(struct tmk_tracker *t, struct tmk_error *err)
+static int lock_directory(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	struct stat held, named;
 
@@ -92,7 +92,7 @@ static int lock_directory(struct tmk_tracker *t, struct tmk_error *err)
 	return 0;
 }
 
-int tmk_load_directory(struct tmk_tracker *t, struct tmk_error *err)
+int tmk_load_directory(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	int rc = find_bpffs(t->pins, err);
 
@@ -101,7 +101,7 @@ int tmk_load_directory(struct tmk_tracker *t, struct tmk_error *err)
 	return rc ? rc : lock_directory(t, err);
 }
 
-static int unlink_pin(struct tmk_tracker *t, const char *name, struct tmk_error *err)
+static int unlink_pin(struct tmk_ebpf *t, const char *name, struct tmk_error *err)
 {
 	if (unlinkat(t->lock, name, 0) && errno != ENOENT)
 		return tmk_error_sys(err, -errno, "cannot remove %s/%s", t->pins, name);
@@ -109,7 +109,7 @@ static int unlink_pin(struct tmk_tracker *t, const char *name, struct tmk_error 
 }
 
 /* `config` before the other objects: without it, they are known to be scraps. */
-static int unlink_pins(struct tmk_tracker *t, struct tmk_error *err)
+static int unlink_pins(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	int rc = 0;
 
@@ -124,7 +124,7 @@ static int unlink_pins(struct tmk_tracker *t, struct tmk_error *err)
 	return rc;
 }
 
-int tmk_load_remove(struct tmk_tracker *t, struct tmk_error *err)
+int tmk_load_remove(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	int rc = unlink_pins(t, err);
 
@@ -153,7 +153,7 @@ static void fill_config(struct tmk_bpf_config *config)
 	config->slot_size = sizeof(struct tmk_bpf_slot);
 }
 
-static int pin(struct tmk_tracker *t, const char *name, int fd, struct tmk_error *err)
+static int pin(struct tmk_ebpf *t, const char *name, int fd, struct tmk_error *err)
 {
 	char path[PATH_MAX];
 	int rc = pin_path(t, name, path);
@@ -163,7 +163,7 @@ static int pin(struct tmk_tracker *t, const char *name, int fd, struct tmk_error
 	return rc ? tmk_error_sys(err, rc, "cannot pin %s/%s", t->pins, name) : 0;
 }
 
-static int pin_all(struct tmk_tracker *t, struct tidemark_bpf *skel, struct tmk_error *err)
+static int pin_all(struct tmk_ebpf *t, struct tidemark_bpf *skel, struct tmk_error *err)
 {
 	const int fds[TMK_PINS] = {
 		[TMK_PIN_SLOTS] = bpf_map__fd(skel->maps.data_slots),
@@ -190,7 +190,7 @@ static int pin_all(struct tmk_tracker *t, struct tidemark_bpf *skel, struct tmk_
 	return rc;
 }
 
-static int load(struct tmk_tracker *t, struct tmk_error *err)
+static int load(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	struct tidemark_bpf *skel;
 	int rc = tmk_sysfs_kernel(err);
@@ -211,7 +211,7 @@ static int load(struct tmk_tracker *t, struct tmk_error *err)
 
 /* ---- what is pinned ---- */
 
-static int open_pin(struct tmk_tracker *t, int i, struct tmk_error *err)
+static int open_pin(struct tmk_ebpf *t, int i, struct tmk_error *err)
 {
 	char path[PATH_MAX];
 	int fd = pin_path(t, names[i], path);
@@ -228,7 +228,7 @@ static int open_pin(struct tmk_tracker *t, int i, struct tmk_error *err)
 	return 0;
 }
 
-static int other_abi(struct tmk_tracker *t, struct tmk_error *err)
+static int other_abi(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	return tmk_error_set(
 		err, -EPROTO,
@@ -238,7 +238,7 @@ static int other_abi(struct tmk_tracker *t, struct tmk_error *err)
 }
 
 /* A map of another layout must not be looked at, also not by mistake (I9). */
-static int check_map(struct tmk_tracker *t, enum tmk_pin pin, uint32_t value_size, uint32_t entries, struct tmk_error *err)
+static int check_map(struct tmk_ebpf *t, enum tmk_pin pin, uint32_t value_size, uint32_t entries, struct tmk_error *err)
 {
 	struct bpf_map_info info = {};
 	uint32_t size = sizeof(info);
@@ -249,7 +249,7 @@ static int check_map(struct tmk_tracker *t, enum tmk_pin pin, uint32_t value_siz
 	return info.value_size != value_size || info.max_entries != entries ? other_abi(t, err) : 0;
 }
 
-static int check_config(struct tmk_tracker *t, struct tmk_error *err)
+static int check_config(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	struct tmk_bpf_config config;
 	uint32_t zero = 0;
@@ -265,7 +265,7 @@ static int check_config(struct tmk_tracker *t, struct tmk_error *err)
 	return 0;
 }
 
-static int check_maps(struct tmk_tracker *t, struct tmk_error *err)
+static int check_maps(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	int rc = check_map(t, TMK_PIN_SLOTS, sizeof(struct tmk_bpf_slot) * TMK_BPF_SLOTS, 1, err);
 
@@ -280,7 +280,7 @@ static int check_maps(struct tmk_tracker *t, struct tmk_error *err)
 	return rc ? rc : check_map(t, TMK_PIN_WRITES, sizeof(uint64_t), TMK_BPF_SLOTS, err);
 }
 
-int tmk_load_objects(struct tmk_tracker *t, struct tmk_error *err)
+int tmk_load_objects(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	int rc = faccessat(t->lock, names[TMK_PIN_CONFIG], F_OK, 0) ? load(t, err) : 0;
 
@@ -296,7 +296,7 @@ int tmk_load_objects(struct tmk_tracker *t, struct tmk_error *err)
 
 /* ---- links ---- */
 
-static bool link_runs(struct tmk_tracker *t, const char *name, int program)
+static bool link_runs(struct tmk_ebpf *t, const char *name, int program)
 {
 	struct bpf_prog_info prog = {};
 	struct bpf_link_info link = {};
@@ -313,12 +313,12 @@ static bool link_runs(struct tmk_tracker *t, const char *name, int program)
 	return runs;
 }
 
-int tmk_load_attached(struct tmk_tracker *t)
+int tmk_load_attached(struct tmk_ebpf *t)
 {
 	return link_runs(t, link_names[0], t->fds[TMK_PIN_ISSUE]) && link_runs(t, link_names[1], t->fds[TMK_PIN_COMPLETE]);
 }
 
-static int attach(struct tmk_tracker *t, const char *name, int program, struct tmk_error *err)
+static int attach(struct tmk_ebpf *t, const char *name, int program, struct tmk_error *err)
 {
 	int rc, fd;
 
@@ -336,7 +336,7 @@ static int attach(struct tmk_tracker *t, const char *name, int program, struct t
 }
 
 /* The completion first: a write that only the issue program saw would have no second mark. */
-int tmk_load_attach(struct tmk_tracker *t, struct tmk_error *err)
+int tmk_load_attach(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	int rc = attach(t, link_names[1], t->fds[TMK_PIN_COMPLETE], err);
 

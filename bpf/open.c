@@ -22,7 +22,7 @@ static int map_array(int fd, size_t size, void **out, struct tmk_error *err)
 	return 0;
 }
 
-static int map_tables(struct tmk_tracker *t, struct tmk_error *err)
+static int map_tables(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	int rc = map_array(t->fds[TMK_PIN_CONFIG], sizeof(*t->config), (void **)&t->config, err);
 
@@ -33,7 +33,7 @@ static int map_tables(struct tmk_tracker *t, struct tmk_error *err)
 
 /* Not attached while slots exist: writes went by unseen. Marked before the programs run again, so that a kill in between leaves
  * them detached, to be found again; what is written in between is marked too, as nothing takes meanwhile. */
-static int attach_programs(struct tmk_tracker *t, struct tmk_error *err)
+static int attach_programs(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	if (tmk_load_attached(t))
 		return 0;
@@ -41,7 +41,7 @@ static int attach_programs(struct tmk_tracker *t, struct tmk_error *err)
 	return tmk_load_attach(t, err);
 }
 
-static int open_all(struct tmk_tracker *t, struct tmk_error *err)
+static int open_all(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	int rc = tmk_load_directory(t, err);
 
@@ -54,13 +54,35 @@ static int open_all(struct tmk_tracker *t, struct tmk_error *err)
 	return rc ? rc : attach_programs(t, err);
 }
 
-int tmk_tracker_open(struct tmk_tracker **out, const char *pins, struct tmk_error *err)
+static const struct tmk_tracker_backend backend = {
+	.close = tmk_ebpf_close,
+	.attach = tmk_ebpf_attach,
+	.detach = tmk_ebpf_detach,
+	.forget = tmk_ebpf_forget,
+	.poll = tmk_ebpf_poll,
+	.unshown = tmk_ebpf_unshown,
+	.take = tmk_ebpf_take,
+	.settled = tmk_ebpf_settled,
+	.map = tmk_ebpf_map,
+	.release = tmk_ebpf_release,
+	.mark = tmk_ebpf_mark,
+	.doubt = tmk_ebpf_doubt,
+	.gap = tmk_ebpf_gap,
+	.cookie = tmk_ebpf_cookie,
+	.set_cookie = tmk_ebpf_set_cookie,
+	.watch = tmk_ebpf_watch,
+	.writer = tmk_ebpf_writer,
+	.status = tmk_ebpf_status,
+};
+
+int tmk_ebpf_open(struct tmk_tracker **out, const char *pins, struct tmk_error *err)
 {
-	struct tmk_tracker *t = calloc(1, sizeof(*t));
+	struct tmk_ebpf *t = calloc(1, sizeof(*t));
 	int rc;
 
 	if (!t)
 		return tmk_error_sys(err, -ENOMEM, "cannot open the tracker");
+	t->tracker.backend = &backend;
 	t->lock = t->watch = -1;
 	for (int i = 0; i < TMK_PINS; i++)
 		t->fds[i] = -1;
@@ -70,17 +92,17 @@ int tmk_tracker_open(struct tmk_tracker **out, const char *pins, struct tmk_erro
 	else
 		rc = open_all(t, err);
 	if (rc) {
-		tmk_tracker_close(t);
+		tmk_ebpf_close(&t->tracker);
 		return rc;
 	}
-	*out = t;
+	*out = &t->tracker;
 	return 0;
 }
 
-void tmk_tracker_close(struct tmk_tracker *t)
+void tmk_ebpf_close(struct tmk_tracker *tracker)
 {
-	if (!t)
-		return;
+	struct tmk_ebpf *t = tmk_ebpf_of(tracker);
+
 	for (int i = 0; i < TMK_BPF_SLOTS; i++)
 		tmk_attach_unmap(t, i);
 	if (t->config)
@@ -99,8 +121,10 @@ void tmk_tracker_close(struct tmk_tracker *t)
 	free(t);
 }
 
-int tmk_tracker_remove(struct tmk_tracker *t, struct tmk_error *err)
+int tmk_ebpf_remove(struct tmk_tracker *tracker, struct tmk_error *err)
 {
+	struct tmk_ebpf *t = tmk_ebpf_of(tracker);
+
 	for (int i = 0; i < TMK_BPF_SLOTS; i++)
 		if (t->slots[i].state == TMK_BPF_TRACKED)
 			return tmk_error_set(err, -EBUSY, "disks are still protected: unprotect them first");

@@ -24,7 +24,7 @@ void tmk_poll_clean_comm(char out[TMK_BPF_COMM], const char *comm)
 			*c = '?';
 }
 
-static void doubt_command(struct tmk_tracker *t, int slot)
+static void doubt_command(struct tmk_ebpf *t, int slot)
 {
 	struct tmk_bpf_event event = t->slots[slot].event;
 	char comm[TMK_BPF_COMM], bytes[3 * TMK_BPF_COMMAND + 1];
@@ -38,7 +38,7 @@ static void doubt_command(struct tmk_tracker *t, int slot)
 			event.op, bytes, comm, event.pid);
 }
 
-static void doubt_flags(struct tmk_tracker *t, int slot, uint64_t flags)
+static void doubt_flags(struct tmk_ebpf *t, int slot, uint64_t flags)
 {
 	if (flags & TMK_BPF_PASSTHROUGH)
 		doubt_command(t, slot);
@@ -56,7 +56,7 @@ static void doubt_flags(struct tmk_tracker *t, int slot, uint64_t flags)
  * Cleared behind the marks. A probe that raises the same flag in between raises the gap count itself, and nothing takes in
  * between: the marks stand for it too, if it was a completion. If it was an issue, its completion is yet to raise the flag.
  */
-void tmk_poll_settle(struct tmk_tracker *t, int slot)
+void tmk_poll_settle(struct tmk_ebpf *t, int slot)
 {
 	uint64_t flags = __atomic_load_n(&t->slots[slot].flags, __ATOMIC_SEQ_CST);
 
@@ -68,7 +68,7 @@ void tmk_poll_settle(struct tmk_tracker *t, int slot)
 
 /* ---- programs ---- */
 
-static int settle_links(struct tmk_tracker *t, struct tmk_error *err)
+static int settle_links(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	if (tmk_load_attached(t))
 		return 0;
@@ -82,10 +82,10 @@ static int settle_links(struct tmk_tracker *t, struct tmk_error *err)
  *
  * From Linux 7 on the issue program can be preempted, and for as long as the task waits, everything that its CPU sends is missed:
  * on a busy server that is every second. Missed issues lose nothing, since every request is looked at again when it completes,
- * also for what it raises; they only void the question whether anything was written since (tmk_tracker_unshown). Completions
+ * also for what it raises; they only void the question whether anything was written since (tmk_ebpf_unshown). Completions
  * come in interrupts, which nothing preempts; if one is missed all the same, everything is marked.
  */
-static int settle_misses(struct tmk_tracker *t, struct tmk_error *err)
+static int settle_misses(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	static const enum tmk_pin programs[2] = {TMK_PIN_ISSUE, TMK_PIN_COMPLETE};
 	uint64_t misses[2];
@@ -107,19 +107,21 @@ static int settle_misses(struct tmk_tracker *t, struct tmk_error *err)
 	return 0;
 }
 
-uint64_t tmk_tracker_unshown(const struct tmk_tracker *t)
+uint64_t tmk_ebpf_unshown(const struct tmk_tracker *tracker)
 {
+	const struct tmk_ebpf *t = (const struct tmk_ebpf *)tracker;
+
 	return t->unshown;
 }
 
-static bool is_nvme(struct tmk_tracker *t, int slot)
+static bool is_nvme(struct tmk_ebpf *t, int slot)
 {
 	const struct tmk_bpf_disk *place = tmk_bpf_find(t->table, t->slots[slot].dev);
 
 	return place && (uint32_t)place->who == TMK_BPF_NVME;
 }
 
-static void settle_admin(struct tmk_tracker *t)
+static void settle_admin(struct tmk_ebpf *t)
 {
 	uint64_t admin = __atomic_load_n(&t->config->admin, __ATOMIC_SEQ_CST);
 	struct tmk_bpf_event event = t->config->admin_event;
@@ -137,7 +139,7 @@ static void settle_admin(struct tmk_tracker *t)
 
 /* ---- disks ---- */
 
-static void settle_size(struct tmk_tracker *t, int slot, const struct tmk_sysfs_disk *look)
+static void settle_size(struct tmk_ebpf *t, int slot, const struct tmk_sysfs_disk *look)
 {
 	struct tmk_bpf_slot *s = &t->slots[slot];
 
@@ -149,7 +151,7 @@ static void settle_size(struct tmk_tracker *t, int slot, const struct tmk_sysfs_
 	s->sectors = look->sectors;
 }
 
-static int settle_disk(struct tmk_tracker *t, int slot, struct tmk_error *err)
+static int settle_disk(struct tmk_ebpf *t, int slot, struct tmk_error *err)
 {
 	struct tmk_bpf_slot *s = &t->slots[slot];
 	struct tmk_sysfs_disk look;
@@ -172,8 +174,9 @@ static int settle_disk(struct tmk_tracker *t, int slot, struct tmk_error *err)
 	return 0;
 }
 
-int tmk_tracker_poll(struct tmk_tracker *t, struct tmk_error *err)
+int tmk_ebpf_poll(struct tmk_tracker *tracker, struct tmk_error *err)
 {
+	struct tmk_ebpf *t = tmk_ebpf_of(tracker);
 	int rc = settle_links(t, err);
 
 	if (!rc)
@@ -192,8 +195,9 @@ int tmk_tracker_poll(struct tmk_tracker *t, struct tmk_error *err)
 
 /* ---- status ---- */
 
-int tmk_tracker_status(struct tmk_tracker *t, int slot, struct tmk_tracker_status *out, struct tmk_error *err)
+int tmk_ebpf_status(struct tmk_tracker *tracker, int slot, struct tmk_tracker_status *out, struct tmk_error *err)
 {
+	struct tmk_ebpf *t = tmk_ebpf_of(tracker);
 	const struct tmk_bpf_slot *s = tmk_marks_slot(t, slot, err);
 	int rc = s ? 0 : -ENOENT;
 

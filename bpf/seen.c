@@ -29,7 +29,7 @@ static void *allocate(size_t size, int *cpus, struct tmk_error *err)
 	return all;
 }
 
-static int clear(struct tmk_tracker *t, enum tmk_pin pin, size_t size, uint32_t slot, struct tmk_error *err)
+static int clear(struct tmk_ebpf *t, enum tmk_pin pin, size_t size, uint32_t slot, struct tmk_error *err)
 {
 	void *none;
 	int cpus, rc;
@@ -42,12 +42,12 @@ static int clear(struct tmk_tracker *t, enum tmk_pin pin, size_t size, uint32_t 
 	return rc ? tmk_error_sys(err, rc, "cannot forget who wrote") : 0;
 }
 
-static int clear_writer(struct tmk_tracker *t, int slot, struct tmk_error *err)
+static int clear_writer(struct tmk_ebpf *t, int slot, struct tmk_error *err)
 {
 	return clear(t, TMK_PIN_SEEN, sizeof(struct tmk_bpf_seen), slot, err);
 }
 
-int tmk_seen_clear(struct tmk_tracker *t, int slot, struct tmk_error *err)
+int tmk_seen_clear(struct tmk_ebpf *t, int slot, struct tmk_error *err)
 {
 	int rc = clear_writer(t, slot, err);
 
@@ -56,7 +56,7 @@ int tmk_seen_clear(struct tmk_tracker *t, int slot, struct tmk_error *err)
 
 /* ---- how many ---- */
 
-int tmk_seen_writes(struct tmk_tracker *t, uint32_t slot, uint64_t *writes, struct tmk_error *err)
+int tmk_seen_writes(struct tmk_ebpf *t, uint32_t slot, uint64_t *writes, struct tmk_error *err)
 {
 	__u64 *all;
 	int cpus, rc;
@@ -77,7 +77,7 @@ int tmk_seen_writes(struct tmk_tracker *t, uint32_t slot, uint64_t *writes, stru
 /* ---- who ---- */
 
 /* What was noted for an earlier watcher is nobody's answer any more. */
-static int watch(struct tmk_tracker *t, struct tmk_error *err)
+static int watch(struct tmk_ebpf *t, struct tmk_error *err)
 {
 	int rc = 0;
 
@@ -90,8 +90,9 @@ static int watch(struct tmk_tracker *t, struct tmk_error *err)
 	return t->watch < 0 ? tmk_error_sys(err, t->watch, "cannot attach the program that sees who writes") : 0;
 }
 
-int tmk_tracker_watch(struct tmk_tracker *t, bool on, struct tmk_error *err)
+int tmk_ebpf_watch(struct tmk_tracker *tracker, bool on, struct tmk_error *err)
 {
+	struct tmk_ebpf *t = tmk_ebpf_of(tracker);
 	int rc = on && !t->watchers ? watch(t, err) : 0;
 
 	if (rc || (!on && !t->watchers))
@@ -105,7 +106,7 @@ int tmk_tracker_watch(struct tmk_tracker *t, bool on, struct tmk_error *err)
 }
 
 /* The latest of all processors; `when` is 0 if there is none. */
-static int find_last(struct tmk_tracker *t, uint32_t slot, struct tmk_bpf_seen *last, struct tmk_error *err)
+static int find_last(struct tmk_ebpf *t, uint32_t slot, struct tmk_bpf_seen *last, struct tmk_error *err)
 {
 	struct tmk_bpf_seen *all;
 	int cpus, rc;
@@ -124,8 +125,9 @@ static int find_last(struct tmk_tracker *t, uint32_t slot, struct tmk_bpf_seen *
 	return rc;
 }
 
-int tmk_tracker_writer(struct tmk_tracker *t, int slot, struct tmk_writer *out, struct tmk_error *err)
+int tmk_ebpf_writer(struct tmk_tracker *tracker, int slot, struct tmk_writer *out, struct tmk_error *err)
 {
+	struct tmk_ebpf *t = tmk_ebpf_of(tracker);
 	const struct tmk_bpf_slot *s = tmk_marks_slot(t, slot, err);
 	struct tmk_bpf_seen last;
 	uint64_t begin, end;

@@ -92,7 +92,8 @@ static json_t *protect_args(const struct tmk_options *o)
 			json_decref(disks);
 			return complain("a path is not valid UTF-8, or the working directory is gone");
 		}
-	return pack(json_pack("{s:s, s:o}", "name", o->words[0], "disks", disks));
+	return pack(
+		json_pack("{s:s, s:s, s:o}", "name", o->words[0], "tracker", o->tracker ? o->tracker : "any", "disks", disks));
 }
 
 static json_t *name_args(const struct tmk_options *o)
@@ -187,8 +188,10 @@ static void show_protect(const struct tmk_options *o, const struct tmk_show *s, 
 {
 	size_t disks = json_array_size(json_object_get(result, "disks"));
 
-	fprintf(s->out, "Protecting '%s', %zu disk%s. The first copy runs: tidemark status --watch\n", o->words[0], disks,
-		disks == 1 ? "" : "s");
+	bool module = !strcmp(field(result, "tracker"), "module");
+
+	fprintf(s->out, "Protecting '%s', %zu disk%s, tracked by %s. The first copy runs: tidemark status --watch\n", o->words[0],
+		disks, disks == 1 ? "" : "s", module ? "the kernel module" : "eBPF");
 }
 
 static void show_unprotect(const struct tmk_options *o, const struct tmk_show *s, const json_t *result)
@@ -302,7 +305,8 @@ static void show_revoke(const struct tmk_options *o, const struct tmk_show *s, c
 static const struct verb verbs[] = {
 	{"join", TMK_SOURCE, 1, 2, TMK_OPT_AGAIN | TMK_OPT_TOKEN_FILE, "join HOST[:PORT] TOKEN | --token-file FILE [--again]",
 	 join_args, show_join},
-	{"protect", TMK_SOURCE, 2, 33, 0, "protect NAME DISK...", protect_args, show_protect},
+	{"protect", TMK_SOURCE, 2, 33, TMK_OPT_TRACKER, "protect NAME DISK... [--tracker module|ebpf]", protect_args,
+	 show_protect},
 	{"unprotect", TMK_SOURCE, 1, 1, TMK_OPT_DELETE, "unprotect NAME [--delete]", name_args, show_unprotect},
 	{"pause", TMK_SOURCE, 1, 1, 0, "pause NAME", name_args, show_pause},
 	{"resume", TMK_SOURCE, 1, 1, 0, "resume NAME", name_args, show_pause},

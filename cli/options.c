@@ -34,6 +34,7 @@ static const struct option longs[] = {
 	{"for", required_argument, NULL, TMK_OPT_FOR},
 	{"rate", required_argument, NULL, TMK_OPT_RATE},
 	{"cancel", no_argument, NULL, TMK_OPT_CANCEL},
+	{"tracker", required_argument, NULL, TMK_OPT_TRACKER},
 	{NULL, 0, NULL, 0},
 };
 
@@ -43,7 +44,7 @@ void tmk_options_usage(bool ask_for_help)
 	      "\n"
 	      "on the protected server:\n"
 	      "  join HOST[:PORT] TOKEN | --token-file FILE   [--again]\n"
-	      "  protect NAME DISK...\n"
+	      "  protect NAME DISK... [--tracker module|ebpf]\n"
 	      "  unprotect NAME [--delete]\n"
 	      "  pause NAME, resume NAME\n"
 	      "  mark NAME [--app] [--label TEXT] [--wait]\n"
@@ -171,6 +172,9 @@ static bool take(struct tmk_options *o, int option, const char *value)
 		return take_lifetime(o, value);
 	case TMK_OPT_RATE:
 		return take_rate(o, value);
+	case TMK_OPT_TRACKER:
+		o->tracker = value;
+		return !strcmp(value, "module") || !strcmp(value, "ebpf") || wrong("tracker", value, "must be module or ebpf");
 	default:
 		return option > 0 && option < JSON;
 	}

@@ -27,6 +27,7 @@ enum {
 	TMK_OPT_FOR = 1 << 13,
 	TMK_OPT_RATE = 1 << 14,
 	TMK_OPT_CANCEL = 1 << 15,
+	TMK_OPT_TRACKER = 1 << 16,
 };
 
 struct tmk_options {
@@ -39,6 +40,7 @@ struct tmk_options {
 	unsigned uses;
 	uint64_t lifetime; /* of a token, seconds */
 	uint64_t rate;	   /* bytes a second; 0: not given */
+	const char *tracker;
 	struct tmk_limits limits;
 	const char *verb; /* "status" if none is given */
 	char **words;

@@ -30,17 +30,18 @@
 enum tidemark_command {
 	TIDEMARK_CMD_UNSPEC,
 	TIDEMARK_CMD_CLAIM,   /* -> ABI */
-	TIDEMARK_CMD_ATTACH,  /* PROTECTION, KEY, FD, IDENTITY, [RING, BLOCK] -> DISK, FRESH, BLOCK: finds it again, or all
-				 is marked */
+	TIDEMARK_CMD_ATTACH,  /* PROTECTION, KEY, FD, IDENTITY, [RING, BLOCK: else the smallest] -> DISK, FRESH, BLOCK: finds it
+				 again, or all  is marked */
 	TIDEMARK_CMD_DETACH,  /* DISK; with the last disk the protection goes */
 	TIDEMARK_CMD_TAKE,    /* PROTECTION -> GAP, POSITION, SEQUENCE, BLOCKS (I2). EAGAIN, CUT too: while it is hibernated */
 	TIDEMARK_CMD_CUT,     /* PROTECTION, ID -> GAP, POSITION: a MARK record, for all its disks at once (I3) */
 	TIDEMARK_CMD_RELEASE, /* PROTECTION and POSITION: the log up to there; or DISK, SECTOR, SECTORS: of `taken`, whole blocks
 			       */
-	TIDEMARK_CMD_MARK,    /* DISK, [SECTOR, SECTORS: else everything], [REASON]: in `now`, and raises the gap count */
-	TIDEMARK_CMD_LOG,     /* PROTECTION, ON, [BOTH] -> POSITION: switches the log on, or off and folds it into `now` */
-	TIDEMARK_CMD_COOKIE,  /* PROTECTION, [COOKIE: sets it] -> COOKIE */
-	TIDEMARK_CMD_STATUS,  /* dump: a message for each protection, and one for each disk; anybody's with CAP_SYS_ADMIN */
+	TIDEMARK_CMD_MARK,   /* DISK, [SECTOR, SECTORS: else everything is in doubt], [REASON]: in `now`, and raises the gap count
+			      */
+	TIDEMARK_CMD_LOG,    /* PROTECTION, ON, [BOTH] -> POSITION: switches the log on, or off and folds it into `now` */
+	TIDEMARK_CMD_COOKIE, /* PROTECTION, [COOKIE: sets it] -> COOKIE */
+	TIDEMARK_CMD_STATUS, /* dump: a message for each protection, and one for each disk; anybody's with CAP_SYS_ADMIN */
 };
 
 enum tidemark_attr {
@@ -55,10 +56,11 @@ enum tidemark_attr {
 	TIDEMARK_A_BLOCK,      /* u32: bytes of a block of the maps, a power of two, 4096 or more */
 	TIDEMARK_A_DISK,       /* u32: names it from now on, for commands, records and mmap */
 	TIDEMARK_A_FRESH,      /* flag: nothing is known of what was written before: everything is marked */
-	TIDEMARK_A_GAP,	     /* u64: of a protection. A MARK is a point only if its own is that of the last finished round (R4) */
+	TIDEMARK_A_GAP, /* u64: of a protection. A MARK is a point only if its own is that of the last finished round (R4). Of a
+			   disk: how often everything of it had to be marked */
 	TIDEMARK_A_POSITION, /* u64 */
 	TIDEMARK_A_SEQUENCE, /* u64: writes issued after now get this, or a higher one */
-	TIDEMARK_A_BLOCKS,   /* u64: marked in `taken` */
+	TIDEMARK_A_BLOCKS,   /* u64: marked in `taken`, of all disks of the protection */
 	TIDEMARK_A_SECTOR,   /* u64 */
 	TIDEMARK_A_SECTORS,  /* u64 */
 	TIDEMARK_A_REASON,   /* string, shorter than TIDEMARK_REASON */
@@ -69,13 +71,13 @@ enum tidemark_attr {
 	TIDEMARK_A_SETTLED,  /* u64: every write with a lower sequence has completed: the fence (I4) */
 	TIDEMARK_A_HEAD,     /* u64: where the next record will begin */
 	TIDEMARK_A_TAIL,     /* u64: what is released */
-	TIDEMARK_A_NOW,	     /* u64: blocks marked in `now` */
 	TIDEMARK_A_WRITES,   /* u64: requests that wrote or discarded, completed */
 	TIDEMARK_A_FLIGHT,   /* u32: requests in flight */
 	TIDEMARK_A_LENGTH,   /* u64: sectors of the disk as it was attached */
 	TIDEMARK_A_START,    /* u64: its first sector on the whole disk */
 	TIDEMARK_A_DISKSEQ, /* u64: of the disk that was attached. What has another one is another disk, or medium (BLKGETDISKSEQ)
 			     */
+	TIDEMARK_A_DOUBTFUL, /* flag: everything of the disk will be marked, at the latest by the next take */
 	__TIDEMARK_A_MAX,
 };
 #define TIDEMARK_A_MAX (__TIDEMARK_A_MAX - 1)

@@ -6,8 +6,8 @@
  * shipped). Both live outside the shipper and survive it (I2). A write sets only `now`; only tmk_tracker_take() clears `now`,
  * and it has set `taken` first; only tmk_tracker_release() clears `taken`.
  *
- * Backends: eBPF (bpf/), which marks a write when it is issued and again when it completes, so that a take needs no fence (I4).
- * The kernel module comes behind the same interface.
+ * Backends: eBPF (bpf/), which marks a write when it is issued and again when it completes, so that a take needs no fence (I4);
+ * the kernel module (shipper/module_tracker.c), which knows what is in flight, and has a log of the writes besides.
  *
  * Offsets and lengths are bytes, relative to the start of the protected disk or partition. Functions return 0 or -errno and
  * put a sentence for the operator into the tmk_error that they are given. One process holds a tracker at a time (R22): open
@@ -40,6 +40,10 @@ struct tmk_tracker_disk {
 	uint64_t length;    /* bytes */
 	char identity[128]; /* serial, wwn and the like; a change means another disk */
 	bool whole_disk;    /* start is 0 and every write counts, also one behind `length` (R21) */
+	/* for the module */
+	uint8_t protection[16]; /* the disks of one share a log, a gap count and a cookie */
+	const char *path;	/* of its node */
+	uint64_t ring;		/* bytes of the log, a power of two, the same for all disks of a protection; 0: none */
 };
 
 struct tmk_tracker_attached {
@@ -53,6 +57,7 @@ struct tmk_take {
 	uint64_t gap;	 /* gap count; a mark is a point only if it is still this (R4) */
 	uint64_t blocks; /* in `taken` now, both new and left from before */
 	uint64_t bytes;	 /* the same in bytes */
+	uint64_t fence;	 /* for tmk_tracker_settled() */
 };
 
 enum tmk_which { TMK_NOW, TMK_TAKEN };
@@ -74,7 +79,7 @@ struct tmk_cookie {
 };
 
 struct tmk_tracker_status {
-	char backend[16];    /* "ebpf" */
+	char backend[16];    /* "ebpf", "module" */
 	uint32_t block_size; /* bytes */
 	uint64_t map_bytes;  /* of this disk's two bitmaps */
 	uint64_t now_blocks;
@@ -85,11 +90,13 @@ struct tmk_tracker_status {
 };
 
 /* Loads the programs, or finds those that an earlier shipper pinned below `pins` (NULL: /sys/fs/bpf/tidemark). */
-int tmk_tracker_open(struct tmk_tracker **out, const char *pins, struct tmk_error *err);
-/* Tracking goes on: programs, links and maps stay pinned. */
+int tmk_ebpf_open(struct tmk_tracker **out, const char *pins, struct tmk_error *err);
+/* -ENOENT: the module is not loaded. */
+int tmk_module_tracker_open(struct tmk_tracker **out, struct tmk_error *err);
+/* Tracking goes on: programs, links and maps stay pinned; the module stays loaded. */
 void tmk_tracker_close(struct tmk_tracker *t);
 /* Removes every pin, and with them the tracker. Only when no disk is attached; -EBUSY otherwise. */
-int tmk_tracker_remove(struct tmk_tracker *t, struct tmk_error *err);
+int tmk_ebpf_remove(struct tmk_tracker *t, struct tmk_error *err);
 
 /* Refuses, with the reason, what cannot be tracked: bio-based, DAX, zoned devices, kernels before 5.17. Asks, changes nothing. */
 int tmk_tracker_check(dev_t disk, struct tmk_error *err);
@@ -98,6 +105,8 @@ int tmk_tracker_check(dev_t disk, struct tmk_error *err);
 int tmk_tracker_attach(struct tmk_tracker *t, const struct tmk_tracker_disk *disk, struct tmk_tracker_attached *out,
 		       struct tmk_error *err);
 int tmk_tracker_detach(struct tmk_tracker *t, int slot, struct tmk_error *err);
+/* Detaches the disk with this key if there is one: another tracker has it now. */
+void tmk_tracker_forget(struct tmk_tracker *t, const uint8_t key[16]);
 
 /* Looks at miss counters, passthrough events, size and programs. What it finds unproven marks everything and raises the gap
  * count, before it returns. Called before each take and again before a mark is believed. 0, or -errno if it cannot tell. */
@@ -107,8 +116,12 @@ int tmk_tracker_poll(struct tmk_tracker *t, struct tmk_error *err);
  * what it was at the take (R17). */
 uint64_t tmk_tracker_unshown(const struct tmk_tracker *t);
 
-/* Moves `now` to `taken` for the disks of one protection (I2, I4). */
+/* Moves `now` to `taken` for the disks of one protection, all of them (I2, I4). -EAGAIN: not now, the machine is being
+ * hibernated. */
 int tmk_tracker_take(struct tmk_tracker *t, const int *slots, size_t count, struct tmk_take *out, struct tmk_error *err);
+/* The fence: whether all that was written before the take has completed. Nothing is to be read before (I4). */
+int tmk_tracker_settled(struct tmk_tracker *t, const int *slots, size_t count, const struct tmk_take *take, bool *settled,
+			struct tmk_error *err);
 
 /* The marked blocks of a map at or behind `from` as merged extents, clipped to the disk's length: fills at most `max`, returns
  * how many through `count` (0: no more). Go on from the end of the last one. */
@@ -130,7 +143,7 @@ int tmk_tracker_doubt(struct tmk_tracker *t, int slot, const char *reason, struc
 /* The sum of the gap counts of the disks. */
 int tmk_tracker_gap(struct tmk_tracker *t, const int *slots, size_t count, uint64_t *gap, struct tmk_error *err);
 
-/* The cookie of a protection is kept with its first disk. Written per ack, in memory only (R31). */
+/* The cookie of a protection, asked of its first disk. Written per ack, in memory only (R31). */
 int tmk_tracker_cookie(struct tmk_tracker *t, int slot, struct tmk_cookie *out, struct tmk_error *err);
 int tmk_tracker_set_cookie(struct tmk_tracker *t, int slot, const struct tmk_cookie *cookie, struct tmk_error *err);
 

@@ -279,15 +279,6 @@ static void doubt(struct tmk_disk *d, const char *reason)
 	raw_spin_unlock_irqrestore(&d->protection->lock, flags);
 }
 
-static void gap(struct tmk_disk *d, const char *reason)
-{
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&d->protection->lock, flags);
-	tmk_disk_gap(d->protection, reason);
-	raw_spin_unlock_irqrestore(&d->protection->lock, flags);
-}
-
 /* What is no write of sectors. */
 static bool is_other(struct tmk_disk *d, struct request *rq)
 {
@@ -310,7 +301,7 @@ static void issued(struct tmk_disk *d, struct request *rq)
 	if (look_at(&p, d, rq))
 		log_write(&p);
 	if (p.beyond)
-		gap(d, "a write behind the end that the disk had"); /* R21 */
+		doubt(d, "a write behind the end that the disk had"); /* R21 */
 }
 
 /* The ends of what is in flight will not be known as such: a fence must not wait for them. */

@@ -12,8 +12,6 @@
 #include "core.h"
 #include "internal.h"
 
-#define BLOCK_DEFAULT 4096
-
 static struct genl_family family;
 static bool listening; /* there is somebody who could be told */
 static u32 owner;      /* port of the socket that has it; 0: nobody */
@@ -112,7 +110,7 @@ static int attach_bdev(struct genl_info *info, struct block_device *bdev, struct
 		.identity = nla_data(a[TIDEMARK_A_IDENTITY]),
 		.bdev = bdev,
 		.ring = a[TIDEMARK_A_RING] ? nla_get_u64(a[TIDEMARK_A_RING]) : 0,
-		.block = a[TIDEMARK_A_BLOCK] ? nla_get_u32(a[TIDEMARK_A_BLOCK]) : BLOCK_DEFAULT,
+		.block = a[TIDEMARK_A_BLOCK] ? nla_get_u32(a[TIDEMARK_A_BLOCK]) : 0,
 	};
 	struct tmk_disk *d;
 	const char *why;
@@ -122,7 +120,7 @@ static int attach_bdev(struct genl_info *info, struct block_device *bdev, struct
 	if (ret)
 		return refuse(info, ret, why);
 	if (nla_put_u32(skb, TIDEMARK_A_DISK, d->number) || (fresh && nla_put_flag(skb, TIDEMARK_A_FRESH)) ||
-	    nla_put_u32(skb, TIDEMARK_A_BLOCK, want.block))
+	    nla_put_u32(skb, TIDEMARK_A_BLOCK, tmk_map_block(&d->map)))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -250,12 +248,14 @@ static int mark(struct genl_info *info)
 		return refuse(info, -ENODEV, "no such disk");
 	if (info->attrs[TIDEMARK_A_SECTOR] && !range_of(info, d, &sector, &sectors))
 		return refuse(info, -EINVAL, "the disk does not have that range");
-	if (!sectors)
-		tmk_map_mark_all(&d->map, &d->protection->lock);
+	tmk_map_mark_range(&d->map, &d->protection->lock, sector, sectors);
 	raw_spin_lock_irqsave(&d->protection->lock, flags);
-	tmk_map_mark(&d->map, sector, sectors);
-	tmk_disk_gap_before(d->protection, reason ? nla_data(reason) : NULL);
+	if (sectors)
+		tmk_disk_gap_before(d->protection, reason ? nla_data(reason) : NULL);
+	else
+		tmk_disk_doubt(d, reason ? nla_data(reason) : "the shipper says so");
 	raw_spin_unlock_irqrestore(&d->protection->lock, flags);
+	tmk_disk_settle(d);
 	return 0;
 }
 
@@ -342,18 +342,26 @@ static int protection_put(struct sk_buff *skb, struct tmk_protection *p)
 
 static int disk_put(struct sk_buff *skb, struct tmk_disk *d)
 {
-	bool doubtful = READ_ONCE(d->doubtful);
+	char reason[TIDEMARK_REASON];
+	unsigned long flags;
+	bool doubtful;
+	u64 doubts;
+
+	raw_spin_lock_irqsave(&d->protection->lock, flags);
+	doubtful = d->doubtful;
+	doubts = d->doubts;
+	memcpy(reason, d->reason, sizeof(reason));
+	raw_spin_unlock_irqrestore(&d->protection->lock, flags);
 
 	return nla_put_u32(skb, TIDEMARK_A_DISK, d->number) || nla_put(skb, TIDEMARK_A_KEY, 16, d->key) ||
 			       nla_put(skb, TIDEMARK_A_PROTECTION, 16, d->protection->id) ||
-			       nla_put_u32(skb, TIDEMARK_A_BLOCK, 1u << (d->map.shift + SECTOR_SHIFT)) ||
+			       nla_put_u32(skb, TIDEMARK_A_BLOCK, tmk_map_block(&d->map)) ||
 			       put_u64(skb, TIDEMARK_A_START, d->start) || put_u64(skb, TIDEMARK_A_LENGTH, d->sectors) ||
 			       put_u64(skb, TIDEMARK_A_WRITES, READ_ONCE(d->writes)) ||
 			       nla_put_u32(skb, TIDEMARK_A_FLIGHT, READ_ONCE(d->flights.count)) ||
-			       put_u64(skb, TIDEMARK_A_NOW,
-				       doubtful ? d->map.blocks : tmk_map_count(d->map.now, d->map.blocks)) ||
-			       put_u64(skb, TIDEMARK_A_BLOCKS, tmk_map_count(d->map.taken, d->map.blocks)) ||
-			       put_u64(skb, TIDEMARK_A_DISKSEQ, d->diskseq)
+			       put_u64(skb, TIDEMARK_A_DISKSEQ, d->diskseq) || put_u64(skb, TIDEMARK_A_GAP, doubts) ||
+			       nla_put_string(skb, TIDEMARK_A_REASON, reason) ||
+			       (doubtful && nla_put_flag(skb, TIDEMARK_A_DOUBTFUL))
 		       ? -EMSGSIZE
 		       : 0;
 }

@@ -34,12 +34,14 @@ struct tmk_map {
 	size_t bytes; /* of one, whole pages */
 };
 
-u64 tmk_map_bytes(u64 sectors, u32 block); /* of one of the two */
+u64 tmk_map_bytes(u64 sectors, u32 block);  /* of one of the two */
+u32 tmk_map_block(const struct tmk_map *m); /* bytes */
 int tmk_map_init(struct tmk_map *m, u64 sectors, u32 block);
 void tmk_map_free(struct tmk_map *m);
 /* Under the protection's lock; what lies behind the end is left out. */
 void tmk_map_mark(struct tmk_map *m, u64 sector, u64 sectors);
 /* These take the lock for a while at a time. */
+void tmk_map_mark_range(struct tmk_map *m, raw_spinlock_t *lock, u64 sector, u64 sectors);
 void tmk_map_mark_all(struct tmk_map *m, raw_spinlock_t *lock);
 void tmk_map_take(struct tmk_map *m, raw_spinlock_t *lock);
 void tmk_map_release(struct tmk_map *m, raw_spinlock_t *lock, u64 sector, u64 sectors, u64 length);
@@ -83,7 +85,7 @@ void tmk_log_off(struct tmk_protection *p, const char *reason);
 void tmk_disk_gap(struct tmk_protection *p, const char *reason);
 /* The same of what was wrong before already: no closing mark, which would call it a point. */
 void tmk_disk_gap_before(struct tmk_protection *p, const char *reason);
-/* Everything is to be marked; the next take does it. For a probe, which has no time for that. */
+/* Everything is to be marked: by the next take, or by settle. For a probe, which has no time for that. */
 void tmk_disk_doubt(struct tmk_disk *d, const char *reason);
 
 /* ---- driver commands (passthrough.c, R29) ---- */
@@ -128,8 +130,10 @@ struct tmk_disk {
 	bool whole;		       /* what is behind the end counts, too (R21) */
 	u32 number;
 	enum tmk_driver driver;
-	const void *controller; /* only compared: driver_data of its queue's tags */
-	bool doubtful;		/* everything is to be marked at the next take */
+	const void *controller;	      /* only compared: driver_data of its queue's tags */
+	bool doubtful;		      /* everything is to be marked at the next take */
+	u64 doubts;		      /* how often it came to that; begins where the gap count stood */
+	char reason[TIDEMARK_REASON]; /* of the last doubt */
 	u8 key[16];
 	char identity[128];
 	struct tmk_map map;
@@ -142,7 +146,7 @@ struct tmk_wanted { /* as ATTACH has it */
 	const char *identity;
 	struct block_device *bdev;
 	u64 ring;
-	u32 block;
+	u32 block; /* 0: what it has, or the smallest one that leaves room for others */
 };
 
 extern struct mutex tmk_core_lock;
@@ -161,5 +165,7 @@ struct tmk_taken {
 extern bool tmk_disk_asleep;
 void tmk_disk_take(struct tmk_protection *p, struct tmk_taken *out);
 u64 tmk_disk_settled(struct tmk_protection *p);
+/* Marks everything of a doubtful disk. */
+void tmk_disk_settle(struct tmk_disk *d);
 
 #endif

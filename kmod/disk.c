@@ -14,6 +14,8 @@
 #define FLIGHTS_MOST 65536u
 #define RING_MOST (4ull << 30)
 #define MAPS_MOST (256ull << 20) /* bytes of all maps of the server */
+#define BLOCK_LEAST 4096u
+#define BLOCK_MOST (16u << 20)
 
 DEFINE_MUTEX(tmk_core_lock);
 LIST_HEAD(tmk_protections);
@@ -53,6 +55,8 @@ void tmk_disk_gap_before(struct tmk_protection *p, const char *reason)
 void tmk_disk_doubt(struct tmk_disk *d, const char *reason)
 {
 	d->doubtful = true;
+	d->doubts++;
+	strscpy(d->reason, reason, sizeof(d->reason));
 	tmk_disk_gap_before(d->protection, reason);
 }
 
@@ -128,7 +132,7 @@ static bool same(const struct tmk_disk *d, const struct tmk_wanted *want)
 {
 	return d->gendisk == want->bdev->bd_disk && d->diskseq == want->bdev->bd_disk->diskseq &&
 	       d->start == get_start_sect(want->bdev) && d->sectors == bdev_nr_sectors(want->bdev) &&
-	       !strcmp(d->identity, want->identity) && d->map.shift == ilog2(want->block) - SECTOR_SHIFT &&
+	       !strcmp(d->identity, want->identity) && (!want->block || want->block == tmk_map_block(&d->map)) &&
 	       !memcmp(d->protection->id, want->protection, 16) && d->protection->ring.size == want->ring;
 }
 
@@ -143,7 +147,7 @@ static int check(const struct tmk_wanted *want, const char **why)
 	if (bdev_is_zoned(want->bdev))
 		return -EOPNOTSUPP;
 	*why = "a block is a power of two, from 4096 bytes to 16 MiB";
-	if (!is_power_of_2(want->block) || want->block < 4096 || want->block > (16 << 20))
+	if (want->block && (!is_power_of_2(want->block) || want->block < BLOCK_LEAST || want->block > BLOCK_MOST))
 		return -EINVAL;
 	*why = "it has no sectors";
 	return bdev_nr_sectors(want->bdev) ? 0 : -ENOMEDIUM;
@@ -158,10 +162,26 @@ static u32 flights_of(struct block_device *bdev)
 	return clamp_t(u64, most, FLIGHTS_LEAST, FLIGHTS_MOST);
 }
 
+static bool fits(u64 sectors, u32 block)
+{
+	return map_bytes + 2 * tmk_map_bytes(sectors, block) <= MAPS_MOST;
+}
+
+/* Half of what is left, so that others have room, too. */
+static u32 smallest(u64 sectors)
+{
+	u32 block = BLOCK_LEAST;
+
+	while (block < BLOCK_MOST && 2 * tmk_map_bytes(sectors, block) > (MAPS_MOST - map_bytes) / 2)
+		block *= 2;
+	return block;
+}
+
 static int disk_new(struct tmk_disk **out, const struct tmk_wanted *want, const char **why)
 {
 	struct tmk_disk *d = kzalloc(sizeof(*d), GFP_KERNEL);
 	int ret = d ? 0 : -ENOMEM, number = 0;
+	u32 block;
 
 	*why = "no memory for the disk";
 	if (!d)
@@ -183,12 +203,13 @@ static int disk_new(struct tmk_disk **out, const struct tmk_wanted *want, const 
 	d->whole = !bdev_is_partition(want->bdev);
 	memcpy(d->key, want->key, sizeof(d->key));
 	strscpy(d->identity, want->identity, sizeof(d->identity));
-	if (map_bytes + 2 * tmk_map_bytes(d->sectors, want->block) > MAPS_MOST) {
+	block = want->block ?: smallest(d->sectors);
+	if (!fits(d->sectors, block)) {
 		*why = "its maps would be larger than what all maps may have: take larger blocks";
 		ret = -E2BIG;
 	}
 	if (!ret)
-		ret = tmk_map_init(&d->map, d->sectors, want->block);
+		ret = tmk_map_init(&d->map, d->sectors, block);
 	if (!ret)
 		ret = tmk_flights_init(&d->flights, flights_of(want->bdev));
 	if (ret) {
@@ -206,6 +227,7 @@ static void arm(struct tmk_disk *d, struct tmk_protection *p)
 	unsigned long flags;
 
 	d->protection = p;
+	d->doubts = p->gap; /* never what it was before */
 	map_bytes += 2 * d->map.bytes;
 	list_add_tail(&d->list, &p->disks);
 	tmk_disks[d->number] = d;
@@ -327,8 +349,7 @@ void tmk_disk_stop(void)
 
 /* ---- a take ---- */
 
-/* Everything of a doubtful disk. */
-static void settle_doubt(struct tmk_disk *d)
+void tmk_disk_settle(struct tmk_disk *d)
 {
 	unsigned long flags;
 	bool doubtful;
@@ -355,7 +376,7 @@ void tmk_disk_take(struct tmk_protection *p, struct tmk_taken *out)
 	*out = (struct tmk_taken){.gap = p->gap};
 	raw_spin_unlock_irqrestore(&p->lock, flags);
 	list_for_each_entry(d, &p->disks, list) {
-		settle_doubt(d);
+		tmk_disk_settle(d);
 		tmk_map_take(&d->map, &p->lock);
 		out->blocks += tmk_map_count(d->map.taken, d->map.blocks);
 	}

@@ -22,6 +22,11 @@ static u64 blocks_of(u64 sectors, u32 block)
 	return (sectors + (1ull << shift) - 1) >> shift;
 }
 
+u32 tmk_map_block(const struct tmk_map *m)
+{
+	return 1u << (m->shift + SECTOR_SHIFT);
+}
+
 u64 tmk_map_bytes(u64 sectors, u32 block)
 {
 	return PAGE_ALIGN(BITS_TO_LONGS(blocks_of(sectors, block)) * sizeof(long));
@@ -57,18 +62,24 @@ void tmk_map_mark(struct tmk_map *m, u64 sector, u64 sectors)
 	bitmap_set(m->now, first, last - first + 1);
 }
 
-void tmk_map_mark_all(struct tmk_map *m, raw_spinlock_t *lock)
+void tmk_map_mark_range(struct tmk_map *m, raw_spinlock_t *lock, u64 sector, u64 sectors)
 {
-	u64 at, count;
+	const u64 most = (u64)WORDS_AT_ONCE * BITS_PER_LONG << m->shift;
+	u64 count;
 	unsigned long flags;
 
-	for (at = 0; at < m->blocks; at += count) {
-		count = min_t(u64, m->blocks - at, WORDS_AT_ONCE * BITS_PER_LONG);
+	for (; sectors; sector += count, sectors -= count) {
+		count = min(sectors, most);
 		raw_spin_lock_irqsave(lock, flags);
-		bitmap_set(m->now, at, count);
+		tmk_map_mark(m, sector, count);
 		raw_spin_unlock_irqrestore(lock, flags);
 		cond_resched();
 	}
+}
+
+void tmk_map_mark_all(struct tmk_map *m, raw_spinlock_t *lock)
+{
+	tmk_map_mark_range(m, lock, 0, m->blocks << m->shift);
 }
 
 void tmk_map_take(struct tmk_map *m, raw_spinlock_t *lock)

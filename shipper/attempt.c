@@ -241,6 +241,22 @@ static int collect(struct tmk_attempt *a, struct tmk_reader_ring *reader, size_t
 	return rc == -EAGAIN ? 0 : rc;
 }
 
+/* Writes that were under way at the take. -ETIME: they still are. */
+static int wait_fence(struct tmk_attempt *a, uint64_t deadline, struct tmk_error *err)
+{
+	bool settled = false;
+	int rc = 0;
+
+	while (!rc && !settled) {
+		rc = tmk_source_settled(a->source, &a->take, &settled, err);
+		if (!rc && !settled && tmk_now_ms() >= deadline)
+			return -ETIME;
+		if (!settled)
+			poll(NULL, 0, 1);
+	}
+	return rc;
+}
+
 static int read_all(struct tmk_attempt *a, struct tmk_reader_ring *reader, uint64_t deadline, struct tmk_error *err)
 {
 	size_t left = 0;
@@ -288,7 +304,9 @@ static int copy_frozen(struct tmk_attempt *a, struct tmk_reader_ring *reader, ui
 		snprintf(why, 256, "%llu bytes were left to copy, more than freeze-memory", (unsigned long long)a->take.bytes);
 		return 0;
 	}
-	rc = read_all(a, reader, deadline, err);
+	rc = wait_fence(a, deadline, err);
+	if (!rc)
+		rc = read_all(a, reader, deadline, err);
 	if (rc == -ETIME) {
 		snprintf(why, 256, "copying %llu bytes took longer than freeze-limit", (unsigned long long)a->take.bytes);
 		return 0;

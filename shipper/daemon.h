@@ -7,12 +7,12 @@
 #include <stdatomic.h>
 
 #include "config.h"
-#include "marks.h"
 #include "roster.h"
+#include "trackers.h"
 
 struct tmk_daemon {
 	struct tmk_config config;
-	struct tmk_marks *marks;
+	struct tmk_trackers *trackers;
 	struct tmk_roster *roster;
 	pthread_mutex_t change; /* one verb at a time that writes to the store */
 	atomic_bool stopping;	/* who waits gives up */

@@ -193,13 +193,13 @@ static void serve(struct calls *calls, int listener, int signals)
 static int run(struct tmk_daemon *d, int signals, struct tmk_error *err)
 {
 	struct calls calls = {d, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
-	int listener, rc = tmk_marks_open(&d->marks, d->config.pins, err);
+	int listener, rc = tmk_trackers_open(&d->trackers, d->config.pins, err);
 
 	if (rc)
 		return rc;
-	rc = tmk_roster_open(&d->roster, &d->config, d->marks, err);
+	rc = tmk_roster_open(&d->roster, &d->config, d->trackers, err);
 	if (rc)
-		goto marks;
+		goto trackers;
 	listener = tmk_control_listen(d->config.control, err);
 	if (listener < 0) {
 		rc = listener;
@@ -218,8 +218,8 @@ static int run(struct tmk_daemon *d, int signals, struct tmk_error *err)
 	}
 roster:
 	tmk_roster_close(d->roster);
-marks:
-	tmk_marks_close(d->marks);
+trackers:
+	tmk_trackers_close(d->trackers);
 	return rc;
 }
 

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The tracker behind a lock: one handle, many protections. Thin: the functions of tracker.h, each under the lock. */
+/* A tracker behind a lock: one handle, many protections. A handle belongs to one thread at a time. */
 #ifndef TMK_MARKS_H
 #define TMK_MARKS_H
+
+#include <pthread.h>
 
 #include "error.h"
 #include "tracker.h"
 
-struct tmk_marks;
-int tmk_marks_open(struct tmk_marks **out, const char *pins, struct tmk_error *err);
-void tmk_marks_close(struct tmk_marks *m); /* tracking goes on */
+struct tmk_marks {
+	pthread_mutex_t lock;
+	struct tmk_tracker *tracker;
+};
 /* Takes the lock, returns the tracker; give it back with unlock. */
 struct tmk_tracker *tmk_marks_lock(struct tmk_marks *m);
 void tmk_marks_unlock(struct tmk_marks *m);

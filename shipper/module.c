@@ -23,23 +23,33 @@ struct tmk_module {
 };
 
 /* An answer, or one message of many. */
-typedef void taker(struct nlattr **attrs, void *out);
+struct answer {
+	struct nlattr *attrs[TIDEMARK_A_MAX + 1];
+	bool lacks; /* something that was looked for */
+};
+typedef void taker(struct answer *answer, void *out);
 struct asked {
 	struct tmk_module *module;
 	taker *take;
 	void *out;
-	bool done;
+	bool done, answered, wrong;
 };
 
 /* ---- netlink ---- */
 
 static int on_message(struct nl_msg *message, void *context)
 {
-	struct nlattr *attrs[TIDEMARK_A_MAX + 1];
+	struct answer answer = {0};
 	struct asked *a = context;
 
-	if (!genlmsg_parse(nlmsg_hdr(message), 0, attrs, TIDEMARK_A_MAX, NULL) && a->take)
-		a->take(attrs, a->out);
+	if (!a->take)
+		return NL_OK;
+	if (genlmsg_parse(nlmsg_hdr(message), 0, answer.attrs, TIDEMARK_A_MAX, NULL))
+		answer.lacks = true;
+	else
+		a->take(&answer, a->out);
+	a->answered = true;
+	a->wrong |= answer.lacks;
 	return NL_OK;
 }
 
@@ -88,6 +98,7 @@ static int ask(struct tmk_module *m, struct nl_msg *message, int broken, taker *
 {
 	struct asked a = {.module = m, .take = take, .out = out};
 	struct nl_cb *callbacks = nl_cb_alloc(NL_CB_DEFAULT);
+	bool dump = message && nlmsg_hdr(message)->nlmsg_flags & NLM_F_DUMP;
 	int rc = !message || !callbacks || broken ? -NLE_NOMEM : nl_send_auto(m->socket, message);
 
 	m->said[0] = '\0';
@@ -105,24 +116,55 @@ static int ask(struct tmk_module *m, struct nl_msg *message, int broken, taker *
 	if (m->refused)
 		return m->said[0] ? tmk_error_set(err, m->refused, "the kernel module: %s", m->said)
 				  : tmk_error_sys(err, m->refused, "the kernel module refused");
-	return a.done ? 0 : tmk_error_set(err, -EIO, "the kernel module does not answer: %s", nl_geterror(rc));
+	if (!a.done)
+		return tmk_error_set(err, -EIO, "the kernel module does not answer: %s", nl_geterror(rc));
+	if (a.wrong || (take && !dump && !a.answered))
+		return tmk_error_set(
+			err, -EBADMSG,
+			"the kernel module's answer lacks something: install the same version of the module and of this "
+			"program, and load it anew");
+	return 0;
 }
 
-static uint64_t u64_of(struct nlattr **attrs, int which)
+/* NULL if it is not there, or of another size. */
+static struct nlattr *sized(struct answer *a, int which, int size)
 {
-	return attrs[which] ? nla_get_u64(attrs[which]) : 0;
+	struct nlattr *attr = a->attrs[which];
+
+	if (attr && nla_len(attr) == size)
+		return attr;
+	a->lacks = true;
+	return NULL;
 }
 
-static uint32_t u32_of(struct nlattr **attrs, int which)
+static uint64_t u64_of(struct answer *a, int which)
 {
-	return attrs[which] ? nla_get_u32(attrs[which]) : 0;
+	struct nlattr *attr = sized(a, which, sizeof(uint64_t));
+
+	return attr ? nla_get_u64(attr) : 0;
+}
+
+static uint32_t u32_of(struct answer *a, int which)
+{
+	struct nlattr *attr = sized(a, which, sizeof(uint32_t));
+
+	return attr ? nla_get_u32(attr) : 0;
+}
+
+static void text_of(struct answer *a, int which, char *out, size_t size)
+{
+	out[0] = '\0';
+	if (a->attrs[which])
+		nla_strlcpy(out, a->attrs[which], size);
+	else
+		a->lacks = true;
 }
 
 /* ---- open ---- */
 
-static void take_abi(struct nlattr **attrs, void *out)
+static void take_abi(struct answer *a, void *out)
 {
-	*(uint32_t *)out = u32_of(attrs, TIDEMARK_A_ABI);
+	*(uint32_t *)out = u32_of(a, TIDEMARK_A_ABI);
 }
 
 static int claim(struct tmk_module *m, struct tmk_error *err)
@@ -152,8 +194,10 @@ static int dial(struct tmk_module *m, struct tmk_error *err)
 		return tmk_error_set(err, -EIO, "cannot talk to the kernel: %s", nl_geterror(rc));
 	setsockopt(nl_socket_get_fd(m->socket), SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
 	m->family = genl_ctrl_resolve(m->socket, TIDEMARK_FAMILY);
-	if (m->family < 0)
+	if (m->family == -NLE_OBJ_NOTFOUND)
 		return tmk_error_set(err, -ENOENT, "the kernel module is not loaded: modprobe tidemark");
+	if (m->family < 0)
+		return tmk_error_set(err, -EIO, "cannot ask for the kernel module: %s", nl_geterror(m->family));
 	return claim(m, err);
 }
 
@@ -187,12 +231,13 @@ void tmk_module_close(struct tmk_module *m)
 
 /* ---- commands ---- */
 
-static void take_attached(struct nlattr **attrs, void *out)
+static void take_attached(struct answer *a, void *out)
 {
-	struct tmk_module_attached *a = out;
-
-	a->disk = u32_of(attrs, TIDEMARK_A_DISK);
-	a->fresh = attrs[TIDEMARK_A_FRESH];
+	*(struct tmk_module_attached *)out = (struct tmk_module_attached){
+		.disk = u32_of(a, TIDEMARK_A_DISK),
+		.fresh = a->attrs[TIDEMARK_A_FRESH],
+		.block = u32_of(a, TIDEMARK_A_BLOCK),
+	};
 }
 
 int tmk_module_attach(struct tmk_module *m, const struct tmk_module_disk *disk, struct tmk_module_attached *out,
@@ -202,7 +247,7 @@ int tmk_module_attach(struct tmk_module *m, const struct tmk_module_disk *disk, 
 	int broken = !q || nla_put(q, TIDEMARK_A_PROTECTION, 16, disk->protection) || nla_put(q, TIDEMARK_A_KEY, 16, disk->key) ||
 		     nla_put_u32(q, TIDEMARK_A_FD, (uint32_t)disk->fd) ||
 		     nla_put_string(q, TIDEMARK_A_IDENTITY, disk->identity) || nla_put_u64(q, TIDEMARK_A_RING, disk->ring) ||
-		     nla_put_u32(q, TIDEMARK_A_BLOCK, disk->block);
+		     (disk->block && nla_put_u32(q, TIDEMARK_A_BLOCK, disk->block));
 
 	return ask(m, q, broken, take_attached, out, err);
 }
@@ -214,14 +259,21 @@ int tmk_module_detach(struct tmk_module *m, uint32_t disk, struct tmk_error *err
 	return ask(m, q, !q || nla_put_u32(q, TIDEMARK_A_DISK, disk), NULL, NULL, err);
 }
 
-static void take_taken(struct nlattr **attrs, void *out)
+static void take_cut(struct answer *a, void *out)
 {
-	*(struct tmk_module_take *)out = (struct tmk_module_take){
-		.gap = u64_of(attrs, TIDEMARK_A_GAP),
-		.position = u64_of(attrs, TIDEMARK_A_POSITION),
-		.sequence = u64_of(attrs, TIDEMARK_A_SEQUENCE),
-		.blocks = u64_of(attrs, TIDEMARK_A_BLOCKS),
-	};
+	struct tmk_module_take *t = out;
+
+	t->gap = u64_of(a, TIDEMARK_A_GAP);
+	t->position = u64_of(a, TIDEMARK_A_POSITION);
+}
+
+static void take_taken(struct answer *a, void *out)
+{
+	struct tmk_module_take *t = out;
+
+	take_cut(a, out);
+	t->sequence = u64_of(a, TIDEMARK_A_SEQUENCE);
+	t->blocks = u64_of(a, TIDEMARK_A_BLOCKS);
 }
 
 int tmk_module_take(struct tmk_module *m, const uint8_t protection[16], struct tmk_module_take *out, struct tmk_error *err)
@@ -237,7 +289,7 @@ int tmk_module_cut(struct tmk_module *m, const uint8_t protection[16], const uin
 	struct nl_msg *q = begin(m, TIDEMARK_CMD_CUT, NLM_F_ACK);
 	int broken = !q || nla_put(q, TIDEMARK_A_PROTECTION, 16, protection) || nla_put(q, TIDEMARK_A_ID, 16, id);
 
-	return ask(m, q, broken, take_taken, out, err);
+	return ask(m, q, broken, take_cut, out, err);
 }
 
 int tmk_module_release_log(struct tmk_module *m, const uint8_t protection[16], uint64_t position, struct tmk_error *err)
@@ -268,9 +320,9 @@ int tmk_module_mark(struct tmk_module *m, uint32_t disk, uint64_t sector, uint64
 	return ask(m, q, broken, NULL, NULL, err);
 }
 
-static void take_position(struct nlattr **attrs, void *out)
+static void take_position(struct answer *a, void *out)
 {
-	*(uint64_t *)out = u64_of(attrs, TIDEMARK_A_POSITION);
+	*(uint64_t *)out = u64_of(a, TIDEMARK_A_POSITION);
 }
 
 int tmk_module_log(struct tmk_module *m, const uint8_t protection[16], bool on, bool both, uint64_t *position,
@@ -283,10 +335,12 @@ int tmk_module_log(struct tmk_module *m, const uint8_t protection[16], bool on, 
 	return ask(m, q, broken, take_position, position, err);
 }
 
-static void take_cookie(struct nlattr **attrs, void *out)
+static void take_cookie(struct answer *a, void *out)
 {
-	if (attrs[TIDEMARK_A_COOKIE] && nla_len(attrs[TIDEMARK_A_COOKIE]) == TIDEMARK_COOKIE)
-		memcpy(out, nla_data(attrs[TIDEMARK_A_COOKIE]), TIDEMARK_COOKIE);
+	struct nlattr *attr = sized(a, TIDEMARK_A_COOKIE, TIDEMARK_COOKIE);
+
+	if (attr)
+		memcpy(out, nla_data(attr), TIDEMARK_COOKIE);
 }
 
 int tmk_module_cookie(struct tmk_module *m, const uint8_t protection[16], const uint8_t set[TIDEMARK_COOKIE],
@@ -302,68 +356,72 @@ int tmk_module_cookie(struct tmk_module *m, const uint8_t protection[16], const 
 /* ---- status ---- */
 
 struct wanted {
-	const uint8_t *protection; /* or NULL: */
-	uint32_t disk;
-	void *out;
+	const uint8_t *protection;
+	struct tmk_module_status *out;
 	bool found;
 };
 
-static void take_status(struct nlattr **attrs, void *context)
+static void take_status(struct answer *a, void *context)
 {
 	struct wanted *w = context;
-	struct tmk_module_status *s = w->out;
+	struct nlattr *id = sized(a, TIDEMARK_A_PROTECTION, 16), *on;
 
-	if (attrs[TIDEMARK_A_DISK] || !attrs[TIDEMARK_A_PROTECTION] || nla_len(attrs[TIDEMARK_A_PROTECTION]) != 16 ||
-	    memcmp(nla_data(attrs[TIDEMARK_A_PROTECTION]), w->protection, 16))
+	if (a->attrs[TIDEMARK_A_DISK] || !id || memcmp(nla_data(id), w->protection, 16))
 		return;
-	*s = (struct tmk_module_status){
-		.gap = u64_of(attrs, TIDEMARK_A_GAP),
-		.sequence = u64_of(attrs, TIDEMARK_A_SEQUENCE),
-		.settled = u64_of(attrs, TIDEMARK_A_SETTLED),
-		.ring = u64_of(attrs, TIDEMARK_A_RING),
-		.head = u64_of(attrs, TIDEMARK_A_HEAD),
-		.tail = u64_of(attrs, TIDEMARK_A_TAIL),
-		.on = attrs[TIDEMARK_A_ON] && nla_get_u8(attrs[TIDEMARK_A_ON]),
+	on = sized(a, TIDEMARK_A_ON, 1);
+	*w->out = (struct tmk_module_status){
+		.gap = u64_of(a, TIDEMARK_A_GAP),
+		.sequence = u64_of(a, TIDEMARK_A_SEQUENCE),
+		.settled = u64_of(a, TIDEMARK_A_SETTLED),
+		.ring = u64_of(a, TIDEMARK_A_RING),
+		.head = u64_of(a, TIDEMARK_A_HEAD),
+		.tail = u64_of(a, TIDEMARK_A_TAIL),
+		.on = on && nla_get_u8(on),
 	};
-	if (attrs[TIDEMARK_A_REASON])
-		nla_strlcpy(s->reason, attrs[TIDEMARK_A_REASON], sizeof(s->reason));
+	text_of(a, TIDEMARK_A_REASON, w->out->reason, sizeof(w->out->reason));
 	w->found = true;
-}
-
-static void take_disk_status(struct nlattr **attrs, void *context)
-{
-	struct wanted *w = context;
-
-	if (!attrs[TIDEMARK_A_DISK] || nla_get_u32(attrs[TIDEMARK_A_DISK]) != w->disk)
-		return;
-	*(struct tmk_module_disk_status *)w->out = (struct tmk_module_disk_status){
-		.start = u64_of(attrs, TIDEMARK_A_START),
-		.sectors = u64_of(attrs, TIDEMARK_A_LENGTH),
-		.now = u64_of(attrs, TIDEMARK_A_NOW),
-		.taken = u64_of(attrs, TIDEMARK_A_BLOCKS),
-		.writes = u64_of(attrs, TIDEMARK_A_WRITES),
-		.block = u32_of(attrs, TIDEMARK_A_BLOCK),
-		.flight = u32_of(attrs, TIDEMARK_A_FLIGHT),
-		.diskseq = u64_of(attrs, TIDEMARK_A_DISKSEQ),
-	};
-	w->found = true;
-}
-
-static int dump(struct tmk_module *m, taker *take, struct wanted *w, struct tmk_error *err)
-{
-	int rc = ask(m, begin(m, TIDEMARK_CMD_STATUS, NLM_F_DUMP), 0, take, w, err);
-
-	return rc || w->found ? rc : tmk_error_set(err, -ENOENT, "the kernel module does not know it");
 }
 
 int tmk_module_status(struct tmk_module *m, const uint8_t protection[16], struct tmk_module_status *out, struct tmk_error *err)
 {
-	return dump(m, take_status, &(struct wanted){.protection = protection, .out = out}, err);
+	struct wanted w = {.protection = protection, .out = out};
+	int rc = ask(m, begin(m, TIDEMARK_CMD_STATUS, NLM_F_DUMP), 0, take_status, &w, err);
+
+	return rc || w.found ? rc : tmk_error_set(err, -ENOENT, "the kernel module does not know this protection");
 }
 
-int tmk_module_disk_status(struct tmk_module *m, uint32_t disk, struct tmk_module_disk_status *out, struct tmk_error *err)
+static void take_disk_status(struct answer *a, void *context)
 {
-	return dump(m, take_disk_status, &(struct wanted){.disk = disk, .out = out}, err);
+	struct tmk_module_disk_status *s = context;
+	uint32_t number;
+
+	if (!a->attrs[TIDEMARK_A_DISK])
+		return;
+	number = u32_of(a, TIDEMARK_A_DISK);
+	if (number >= TIDEMARK_DISKS) {
+		a->lacks = true;
+		return;
+	}
+	s[number] = (struct tmk_module_disk_status){
+		.known = true,
+		.start = u64_of(a, TIDEMARK_A_START),
+		.sectors = u64_of(a, TIDEMARK_A_LENGTH),
+		.writes = u64_of(a, TIDEMARK_A_WRITES),
+		.block = u32_of(a, TIDEMARK_A_BLOCK),
+		.flight = u32_of(a, TIDEMARK_A_FLIGHT),
+		.diskseq = u64_of(a, TIDEMARK_A_DISKSEQ),
+		.doubts = u64_of(a, TIDEMARK_A_GAP),
+		.doubtful = a->attrs[TIDEMARK_A_DOUBTFUL],
+	};
+	if (sized(a, TIDEMARK_A_KEY, 16))
+		memcpy(s[number].key, nla_data(a->attrs[TIDEMARK_A_KEY]), 16);
+	text_of(a, TIDEMARK_A_REASON, s[number].reason, sizeof(s[number].reason));
+}
+
+int tmk_module_disks(struct tmk_module *m, struct tmk_module_disk_status out[TIDEMARK_DISKS], struct tmk_error *err)
+{
+	memset(out, 0, TIDEMARK_DISKS * sizeof(*out));
+	return ask(m, begin(m, TIDEMARK_CMD_STATUS, NLM_F_DUMP), 0, take_disk_status, out, err);
 }
 
 /* ---- memory ---- */

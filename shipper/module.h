@@ -24,11 +24,12 @@ struct tmk_module_disk {
 	const char *identity; /* shorter than 128 */
 	int fd;		      /* of the device, or partition; it need not stay open */
 	uint64_t ring;	      /* bytes, a power of two; 0: no log. The same for all disks of a protection */
-	uint32_t block;	      /* bytes, a power of two */
+	uint32_t block;	      /* bytes, a power of two; 0: what it has, or the smallest one there is room for */
 };
 struct tmk_module_attached {
 	uint32_t disk;
 	bool fresh; /* nothing is known of what was written before: everything will be in the next take */
+	uint32_t block;
 };
 int tmk_module_attach(struct tmk_module *m, const struct tmk_module_disk *disk, struct tmk_module_attached *out,
 		      struct tmk_error *err);
@@ -54,19 +55,24 @@ int tmk_module_log(struct tmk_module *m, const uint8_t protection[16], bool on, 
 int tmk_module_cookie(struct tmk_module *m, const uint8_t protection[16], const uint8_t set[TIDEMARK_COOKIE],
 		      uint8_t out[TIDEMARK_COOKIE], struct tmk_error *err);
 
-struct tmk_module_status { /* of a protection; `disk`s of one disk */
+struct tmk_module_status { /* of a protection */
 	uint64_t gap, sequence, settled, ring, head, tail;
 	bool on;
 	char reason[TIDEMARK_REASON];
 };
 struct tmk_module_disk_status {
-	uint64_t start, sectors, now, taken, writes;
+	bool known; /* there is such a disk */
+	bool doubtful;
+	uint8_t key[16];
 	uint32_t block, flight;
-	uint64_t diskseq; /* of the disk that was attached: another one is another disk (BLKGETDISKSEQ) */
+	uint64_t start, sectors, writes;
+	uint64_t diskseq;	      /* of the disk that was attached: another one is another disk (BLKGETDISKSEQ) */
+	uint64_t doubts;	      /* how often everything had to be marked */
+	char reason[TIDEMARK_REASON]; /* of the last time */
 };
-/* -ENOENT: there is no such protection, no such disk. */
+/* -ENOENT: there is no such protection. */
 int tmk_module_status(struct tmk_module *m, const uint8_t protection[16], struct tmk_module_status *out, struct tmk_error *err);
-int tmk_module_disk_status(struct tmk_module *m, uint32_t disk, struct tmk_module_disk_status *out, struct tmk_error *err);
+int tmk_module_disks(struct tmk_module *m, struct tmk_module_disk_status out[TIDEMARK_DISKS], struct tmk_error *err);
 
 /* what: TIDEMARK_MAP_RING, _NOW or _TAKEN; size: of the ring twice, or of a map. To be unmapped with munmap(2). */
 int tmk_module_map(struct tmk_module *m, uint32_t disk, uint64_t what, size_t size, const void **out, struct tmk_error *err);

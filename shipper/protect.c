@@ -183,8 +183,8 @@ static int store_and_start(struct tmk_daemon *d, const struct tmk_spec *spec, st
 	return rc;
 }
 
-int tmk_protect(struct tmk_daemon *d, const char *name, const char *const *paths, size_t count, struct tmk_spec *out,
-		struct tmk_error *err)
+int tmk_protect(struct tmk_daemon *d, const char *name, const char *const *paths, size_t count, enum tmk_tracker_kind tracker,
+		struct tmk_spec *out, struct tmk_error *err)
 {
 	struct tmk_device *disks;
 	int rc = check_free(d, name, count, err);
@@ -206,6 +206,7 @@ int tmk_protect(struct tmk_daemon *d, const char *name, const char *const *paths
 		rc = check_filesystems(disks, count, err);
 	if (!rc) {
 		make_spec(out, name, disks, paths, count);
+		out->tracker = tracker;
 		rc = store_and_start(d, out, err);
 	}
 	free(disks);

@@ -14,7 +14,7 @@
 
 /* Checks, stores, starts; takes back what it did if the start fails. paths: absolute. *out: what was stored. Called with
  * daemon->change held. */
-int tmk_protect(struct tmk_daemon *d, const char *name, const char *const *paths, size_t count, struct tmk_spec *out,
-		struct tmk_error *err);
+int tmk_protect(struct tmk_daemon *d, const char *name, const char *const *paths, size_t count, enum tmk_tracker_kind tracker,
+		struct tmk_spec *out, struct tmk_error *err);
 
 #endif

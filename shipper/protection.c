@@ -157,7 +157,8 @@ static void wake(struct tmk_protection *p)
 		tmk_log_debug("%s: eventfd: %m", p->spec.name);
 }
 
-static struct tmk_protection *allocate(const struct tmk_config *config, struct tmk_marks *marks, const struct tmk_spec *spec)
+static struct tmk_protection *allocate(const struct tmk_config *config, struct tmk_trackers *trackers,
+				       const struct tmk_spec *spec)
 {
 	struct tmk_protection *p = calloc(1, sizeof(*p));
 
@@ -168,7 +169,7 @@ static struct tmk_protection *allocate(const struct tmk_config *config, struct t
 	p->paused = spec->paused;
 	p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&p->lock, NULL);
-	tmk_source_init(&p->work.source, marks, spec);
+	tmk_source_init(&p->work.source, trackers, spec);
 	p->work.first_copy = p->status.first_copy = true;
 	p->work.rate_at = p->status.started_ms = tmk_now_ms();
 	p->work.app_at = p->work.rate_at + config->app_every;
@@ -194,10 +195,10 @@ static void forget_all(struct tmk_protection *p)
 	tmk_doubt_remove(p->config->run_dir, p->spec.name);
 }
 
-int tmk_protection_start(struct tmk_protection **out, const struct tmk_config *config, struct tmk_marks *marks,
+int tmk_protection_start(struct tmk_protection **out, const struct tmk_config *config, struct tmk_trackers *trackers,
 			 const struct tmk_spec *spec, bool patient, struct tmk_error *err)
 {
-	struct tmk_protection *p = allocate(config, marks, spec);
+	struct tmk_protection *p = allocate(config, trackers, spec);
 	int rc;
 
 	if (!p || p->wake < 0) {

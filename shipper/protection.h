@@ -15,13 +15,13 @@
 #include "verify.h"
 
 /* Shared by all protections of the daemon; outlives them. */
-struct tmk_marks; /* the tracker behind a lock: marks.h */
+struct tmk_trackers; /* marks.h */
 
 struct tmk_protection;
 
 /* Attaches the disks to the tracker and starts the thread. The spec is copied. A disk that cannot be attached now is an error,
  * or, with `patient`, tried again for as long as it takes (the daemon's start: status shows the reason). */
-int tmk_protection_start(struct tmk_protection **out, const struct tmk_config *config, struct tmk_marks *marks,
+int tmk_protection_start(struct tmk_protection **out, const struct tmk_config *config, struct tmk_trackers *trackers,
 			 const struct tmk_spec *spec, bool patient, struct tmk_error *err);
 /* Ends the thread and frees. Tracking goes on; with forget = true the disks are detached from the tracker. */
 void tmk_protection_stop(struct tmk_protection *p, bool forget);

@@ -23,7 +23,7 @@ struct entry {
 };
 struct tmk_roster {
 	const struct tmk_config *config;
-	struct tmk_marks *marks;
+	struct tmk_trackers *trackers;
 	pthread_mutex_t change;
 	pthread_mutex_t lock;
 	pthread_cond_t idle; /* an entry lost its last user */
@@ -74,7 +74,7 @@ static void start_stored(struct tmk_roster *r, struct entry *e)
 		      : tmk_error_set(&err, -ENOMEM, "out of memory; it will be tried again");
 
 	if (!rc)
-		rc = tmk_protection_start(&p, r->config, r->marks, spec, true, &err);
+		rc = tmk_protection_start(&p, r->config, r->trackers, spec, true, &err);
 	free(spec);
 	pthread_mutex_lock(&r->lock);
 	if (rc && strcmp(e->reason, err.text))
@@ -84,7 +84,8 @@ static void start_stored(struct tmk_roster *r, struct entry *e)
 	pthread_mutex_unlock(&r->lock);
 }
 
-int tmk_roster_open(struct tmk_roster **out, const struct tmk_config *config, struct tmk_marks *marks, struct tmk_error *err)
+int tmk_roster_open(struct tmk_roster **out, const struct tmk_config *config, struct tmk_trackers *trackers,
+		    struct tmk_error *err)
 {
 	struct tmk_roster *r = calloc(1, sizeof(*r));
 	char(*names)[TMK_NAME_MAX + 1] = NULL;
@@ -94,7 +95,7 @@ int tmk_roster_open(struct tmk_roster **out, const struct tmk_config *config, st
 	if (!r)
 		return tmk_error_set(err, -ENOMEM, "out of memory");
 	r->config = config;
-	r->marks = marks;
+	r->trackers = trackers;
 	pthread_mutex_init(&r->change, NULL);
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->idle, NULL);
@@ -173,7 +174,7 @@ int tmk_roster_add(struct tmk_roster *r, const struct tmk_spec *spec, struct tmk
 		rc = find(r, spec->name) ? tmk_error_set(err, -EEXIST, "there is a protection '%s' already", spec->name)
 					 : -ENOMEM;
 	else
-		rc = tmk_protection_start(&e->protection, r->config, r->marks, spec, false, err);
+		rc = tmk_protection_start(&e->protection, r->config, r->trackers, spec, false, err);
 	if (!rc)
 		insert(r, e);
 	else

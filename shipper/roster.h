@@ -17,7 +17,8 @@
 struct tmk_roster;
 
 /* Starts every stored protection. config and marks outlive the roster. */
-int tmk_roster_open(struct tmk_roster **out, const struct tmk_config *config, struct tmk_marks *marks, struct tmk_error *err);
+int tmk_roster_open(struct tmk_roster **out, const struct tmk_config *config, struct tmk_trackers *trackers,
+		    struct tmk_error *err);
 /* Stops all; tracking goes on. NULL is fine. */
 void tmk_roster_close(struct tmk_roster *r);
 /* Starts one that is stored already; an error if it cannot be attached now. -EEXIST. */

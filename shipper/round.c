@@ -19,6 +19,7 @@ struct tmk_round {
 	struct tmk_packer *packer;
 	enum tmk_round_state state;
 	struct tmk_take take;
+	bool open; /* the fence has let it through */
 	bool hashed;
 	uint64_t resets, forgotten; /* of the stream, at the take */
 	uint64_t done;
@@ -69,7 +70,7 @@ int tmk_round_begin(struct tmk_round *r, struct tmk_error *err)
 	for (uint16_t i = 0; i < r->source->spec.disk_count && !tmk_stream_state(r->stream)->holds; i++)
 		tmk_doubt_none(r->source->doubt, i);
 	r->disk = 0;
-	r->hashed = false;
+	r->open = r->hashed = false;
 	r->from = r->count = r->next = r->done = r->again_count = 0;
 	tmk_packer_reset(r->packer);
 	r->state = TMK_ROUND_READING;
@@ -259,6 +260,9 @@ int tmk_round_step(struct tmk_round *r, struct tmk_error *err)
 	}
 	if (r->state != TMK_ROUND_READING)
 		return 0;
+	rc = r->open ? 0 : tmk_source_settled(r->source, &r->take, &r->open, err);
+	if (rc || !r->open)
+		return rc;
 	rc = pack(r, err);
 	if (rc)
 		return rc;
@@ -297,6 +301,11 @@ void tmk_round_abort(struct tmk_round *r)
 bool tmk_round_hashed(const struct tmk_round *r)
 {
 	return r->state != TMK_ROUND_IDLE && r->hashed;
+}
+
+bool tmk_round_fenced(const struct tmk_round *r)
+{
+	return r->state == TMK_ROUND_READING && !r->open;
 }
 
 uint64_t tmk_round_gap(const struct tmk_round *r)

@@ -38,6 +38,8 @@ int tmk_round_finish(struct tmk_round *r, const struct tmk_mark *mark, struct tm
 void tmk_round_abort(struct tmk_round *r);
 /* It sent hashes: until their results are there nobody knows what its end is (no point), and a session that is lost voids it. */
 bool tmk_round_hashed(const struct tmk_round *r);
+/* Waits for writes that were under way at the take: look again soon. */
+bool tmk_round_fenced(const struct tmk_round *r);
 uint64_t tmk_round_gap(const struct tmk_round *r);   /* of its take */
 uint64_t tmk_round_bytes(const struct tmk_round *r); /* it took */
 uint64_t tmk_round_done(const struct tmk_round *r);  /* of these: read and packed */

@@ -12,10 +12,10 @@
 #define SURE_MS 10000	/* a read error that lasts so long is the medium's */
 #define BLOCK_MIN 4096u /* reads and scratch never divide a block of this size */
 
-void tmk_source_init(struct tmk_source *s, struct tmk_marks *marks, const struct tmk_spec *spec)
+void tmk_source_init(struct tmk_source *s, struct tmk_trackers *trackers, const struct tmk_spec *spec)
 {
 	memset(s, 0, sizeof(*s));
-	s->marks = marks;
+	s->trackers = trackers;
 	s->spec = *spec;
 }
 
@@ -57,10 +57,29 @@ static void describe(const struct tmk_source *s, uint16_t i, struct tmk_tracker_
 	out->length = d->size;
 	out->whole_disk = d->whole;
 	memcpy(out->identity, d->identity, sizeof(out->identity));
+	memcpy(out->protection, s->spec.protection, sizeof(out->protection));
+	out->path = d->path;
+}
+
+/* The other tracker may have had the disks before: of what it saw since, this one's first take knows nothing less. */
+static void forget_others(const struct tmk_source *s, struct tmk_marks *other)
+{
+	struct tmk_tracker_disk disk;
+	struct tmk_tracker *t;
+
+	if (!other)
+		return;
+	t = tmk_marks_lock(other);
+	for (uint16_t i = 0; i < s->spec.disk_count; i++) {
+		describe(s, i, &disk);
+		tmk_tracker_forget(t, disk.key);
+	}
+	tmk_marks_unlock(other);
 }
 
 int tmk_source_attach(struct tmk_source *s, struct tmk_error *err)
 {
+	struct tmk_chosen chosen;
 	struct tmk_tracker *t;
 	uint16_t i;
 	int rc;
@@ -71,8 +90,11 @@ int tmk_source_attach(struct tmk_source *s, struct tmk_error *err)
 	if (rc)
 		return rc;
 	rc = tmk_scratch_find(s->devices, s->spec.disk_count, &s->scratch, err);
+	if (!rc)
+		rc = tmk_trackers_choose(s->trackers, s->spec.tracker, &chosen, err);
 	if (rc)
 		return rc;
+	s->marks = chosen.marks;
 	t = tmk_marks_lock(s->marks);
 	for (i = 0; i < s->spec.disk_count && !rc; i++) {
 		struct tmk_tracker_attached a;
@@ -93,6 +115,7 @@ int tmk_source_attach(struct tmk_source *s, struct tmk_error *err)
 	tmk_marks_unlock(s->marks);
 	if (rc)
 		return tmk_error_prefix(err, "cannot track %s", s->spec.disks[i].path);
+	forget_others(s, chosen.other);
 	s->attached = true;
 	return 0;
 }
@@ -101,6 +124,8 @@ void tmk_source_detach(struct tmk_source *s)
 {
 	struct tmk_tracker *t;
 
+	if (!s->marks)
+		return;
 	t = tmk_marks_lock(s->marks);
 	for (uint16_t i = 0; i < s->held; i++) {
 		struct tmk_error err;
@@ -184,6 +209,15 @@ int tmk_source_take(struct tmk_source *s, struct tmk_take *out, struct tmk_error
 	if (!rc)
 		rc = refresh_scratch(s, err);
 	return rc ? rc : tmk_source_take_frozen(s, out, err);
+}
+
+int tmk_source_settled(struct tmk_source *s, const struct tmk_take *take, bool *settled, struct tmk_error *err)
+{
+	struct tmk_tracker *t = tmk_marks_lock(s->marks);
+	int rc = tmk_tracker_settled(t, s->slots, s->spec.disk_count, take, settled, err);
+
+	tmk_marks_unlock(s->marks);
+	return rc;
 }
 
 int tmk_source_extents(struct tmk_source *s, enum tmk_which which, uint16_t disk, uint64_t from, struct tmk_extent *out,

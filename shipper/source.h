@@ -16,10 +16,12 @@
 #include "scratch.h"
 #include "store.h"
 #include "tracker.h"
+#include "trackers.h"
 
 #define TMK_BAD_MAX 1024
 struct tmk_source {
-	struct tmk_marks *marks;
+	struct tmk_trackers *trackers;
+	struct tmk_marks *marks; /* of the tracker that was chosen at attach; NULL: none yet */
 	struct tmk_spec spec;
 	bool attached;
 	uint16_t held; /* so many of the first disks have a slot in the tracker */
@@ -41,7 +43,7 @@ struct tmk_source {
 	} bad[TMK_BAD_MAX];
 };
 
-void tmk_source_init(struct tmk_source *s, struct tmk_marks *marks, const struct tmk_spec *spec);
+void tmk_source_init(struct tmk_source *s, struct tmk_trackers *trackers, const struct tmk_spec *spec);
 /* Finds the disks, checks that they are what they were at protect (-ESTALE), attaches them. */
 int tmk_source_attach(struct tmk_source *s, struct tmk_error *err);
 void tmk_source_detach(struct tmk_source *s);
@@ -50,6 +52,8 @@ void tmk_source_detach(struct tmk_source *s);
 int tmk_source_take(struct tmk_source *s, struct tmk_take *out, struct tmk_error *err);
 /* The same without looking at files: while filesystems are frozen. */
 int tmk_source_take_frozen(struct tmk_source *s, struct tmk_take *out, struct tmk_error *err);
+/* The fence: nothing is read before this says so. */
+int tmk_source_settled(struct tmk_source *s, const struct tmk_take *take, bool *settled, struct tmk_error *err);
 int tmk_source_extents(struct tmk_source *s, enum tmk_which which, uint16_t disk, uint64_t from, struct tmk_extent *out,
 		       size_t max, size_t *count, struct tmk_error *err);
 /* Bytes marked, by map. */

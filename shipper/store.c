@@ -192,15 +192,15 @@ static const char *decode_disk(json_t *body, struct tmk_spec_disk *out)
 /* Returns what is wrong, or NULL. */
 static const char *decode(json_t *body, const char *name, struct tmk_spec *out)
 {
-	const char *own, *uuid, *wrong = NULL;
+	const char *own, *uuid, *tracker = tmk_tracker_kinds[TMK_TRACKER_ANY], *wrong = NULL;
 	json_int_t version, generation;
 	int paused;
 	json_t *disks;
 	size_t count;
 
 	memset(out, 0, sizeof(*out));
-	if (json_unpack(body, "{s:I, s:s, s:s, s:I, s:b, s:o !}", "version", &version, "name", &own, "protection", &uuid,
-			"generation", &generation, "paused", &paused, "disks", &disks))
+	if (json_unpack(body, "{s:I, s:s, s:s, s:I, s:b, s?:s, s:o !}", "version", &version, "name", &own, "protection", &uuid,
+			"generation", &generation, "paused", &paused, "tracker", &tracker, "disks", &disks))
 		return "a field is missing, unknown or of the wrong type";
 	if (version != VERSION)
 		return "its version is not known here";
@@ -208,6 +208,8 @@ static const char *decode(json_t *body, const char *name, struct tmk_spec *out)
 		return "the name inside is another one";
 	if (!tmk_unhex(uuid, out->protection, sizeof(out->protection)))
 		return "the protection's number is not valid";
+	if (tmk_tracker_kind(tracker, &out->tracker))
+		return "the tracker is not known";
 	if (generation < 0)
 		return "the generation is not valid";
 	count = json_array_size(disks); /* 0 also if it is no array */
@@ -236,8 +238,9 @@ static json_t *encode(const struct tmk_spec *spec)
 			return NULL;
 		}
 	}
-	return json_pack("{s:i, s:s, s:s, s:I, s:b, s:o}", "version", VERSION, "name", spec->name, "protection", uuid,
-			 "generation", (json_int_t)spec->generation, "paused", (int)spec->paused, "disks", disks);
+	return json_pack("{s:i, s:s, s:s, s:I, s:b, s:s, s:o}", "version", VERSION, "name", spec->name, "protection", uuid,
+			 "generation", (json_int_t)spec->generation, "paused", (int)spec->paused, "tracker",
+			 tmk_tracker_kinds[spec->tracker], "disks", disks);
 }
 
 static int read_spec(const char *path, const char *name, struct tmk_spec *out, struct tmk_error *err)

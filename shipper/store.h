@@ -11,6 +11,7 @@
 
 #include "device.h"
 #include "error.h"
+#include "trackers.h"
 #include "wire.h"
 
 struct tmk_target_address {
@@ -27,6 +28,7 @@ struct tmk_spec {
 	uint8_t protection[TMK_UUID_SIZE];
 	uint64_t generation; /* what the target said last; 0 before first contact */
 	bool paused;
+	enum tmk_tracker_kind tracker; /* as it was asked for */
 	uint16_t disk_count;
 	struct tmk_spec_disk disks[TMK_DISKS_MAX];
 };

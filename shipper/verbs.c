@@ -69,7 +69,7 @@ static int verb_join(struct answer *a)
 	return finish(a, json_pack("{s:s, s:i, s:s}", "host", target.host, "port", (int)target.port, "fingerprint", hex));
 }
 
-static json_t *spec_json(const struct tmk_spec *spec)
+static json_t *spec_json(const struct tmk_spec *spec, enum tmk_tracker_kind tracker)
 {
 	char hex[2 * TMK_UUID_SIZE + 1];
 	json_t *disks = json_array();
@@ -78,19 +78,24 @@ static json_t *spec_json(const struct tmk_spec *spec)
 		json_array_append_new(disks, json_pack("{s:s, s:s, s:I}", "path", spec->disks[i].path, "identity",
 						       spec->disks[i].identity, "size", (json_int_t)spec->disks[i].size));
 	tmk_hex(spec->protection, sizeof(spec->protection), hex);
-	return json_pack("{s:s, s:s, s:o}", "name", spec->name, "protection", hex, "disks", disks);
+	return json_pack("{s:s, s:s, s:s, s:o}", "name", spec->name, "protection", hex, "tracker", tmk_tracker_kinds[tracker],
+			 "disks", disks);
 }
 
 static int verb_protect(struct answer *a)
 {
-	const char *name, *paths[TMK_DISKS_MAX];
+	const char *name, *tracker = tmk_tracker_kinds[TMK_TRACKER_ANY], *paths[TMK_DISKS_MAX];
+	struct tmk_chosen chosen;
+	enum tmk_tracker_kind kind;
 	struct tmk_spec *spec;
 	json_t *disks;
 	size_t count;
-	int rc = unpack(a, "{s:s, s:o !}", "name", &name, "disks", &disks);
+	int rc = unpack(a, "{s:s, s?:s, s:o !}", "name", &name, "tracker", &tracker, "disks", &disks);
 
 	if (rc)
 		return rc;
+	if (tmk_tracker_kind(tracker, &kind))
+		return tmk_error_set(&a->err, -EINVAL, "there is no tracker '%s': module, ebpf or any", tracker);
 	count = json_array_size(disks); /* 0 also if it is no array */
 	if (count < 1 || count > TMK_DISKS_MAX)
 		return tmk_error_set(&a->err, -EINVAL, "a protection has 1 to %d disks", TMK_DISKS_MAX);
@@ -103,11 +108,13 @@ static int verb_protect(struct answer *a)
 	if (!spec)
 		return tmk_error_set(&a->err, -ENOMEM, "out of memory");
 	pthread_mutex_lock(&a->daemon->change);
-	rc = tmk_protect(a->daemon, name, paths, count, spec, &a->err);
+	rc = tmk_protect(a->daemon, name, paths, count, kind, spec, &a->err);
+	if (!rc)
+		rc = tmk_trackers_choose(a->daemon->trackers, kind, &chosen, &a->err);
 	pthread_mutex_unlock(&a->daemon->change);
 	if (!rc) {
 		tmk_log_info("protection '%s' began with %zu disk%s", name, count, count > 1 ? "s" : "");
-		rc = finish(a, spec_json(spec));
+		rc = finish(a, spec_json(spec, chosen.kind));
 	}
 	free(spec);
 	return rc;

@@ -12,6 +12,7 @@
 
 #define ROUND_MS 500	/* between rounds while little is written */
 #define BUSY_MS 20	/* between rounds while a point is wished for */
+#define FENCE_MS 2	/* between looks whether writes that were under way have completed */
 #define FAULT_MS 5000	/* until something local that failed is tried again */
 #define BAD_MS 600000	/* until blocks that could not be read are tried again (R30) */
 #define STEADY_MS 10000 /* a session that lasted so long, or had a chunk acked, was not in vain */
@@ -422,6 +423,8 @@ int tmk_work_patience(const struct tmk_work *w)
 
 	if (!w->stream || tmk_now_ms() < w->fault_until)
 		return TMK_WORK_SNAPSHOT_MS;
+	if (tmk_round_fenced(w->round))
+		return FENCE_MS;
 	stage = tmk_point_stage(w->point);
 	if (stage != TMK_POINT_NONE && stage != TMK_POINT_SENT)
 		return BUSY_MS;

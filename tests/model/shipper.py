@@ -21,7 +21,7 @@ class Chunk:
 
 class Round:
     def __init__(self, take, tracker):
-        self.take, self.clip = take, set()
+        self.take = take
         self.todo, self.reads = set(tracker.taken), {}
         self.half = None             # a block that is being read: block, what was read
         self.last = take.position    # the log's head when the last read was done
@@ -104,6 +104,8 @@ class Shipper(Part):
         if not record or (not record.published and self.rule("only what is published is read")):
             return
         end = record.position + record.length
+        if self.round and record.position >= self.round.take.position and self.rule("reads before all behind F"):
+            return
         if self.rule("one order over all disks"):
             self.position = end
         else:
@@ -154,8 +156,6 @@ class Shipper(Part):
                 if other.kind == LOG and other.published and other.begin <= record.begin and record.end <= other.end:
                     self.omitted = max(self.omitted, other.position + other.length)
                     return
-        if self.round and (record.position >= self.round.take.position or not self.rule("clip only by what is behind F")):
-            self.round.clip.update(range(record.begin, record.end))
         self.chunk.items.append((LOG, record.begin, content))
 
     # -- chunks --
@@ -229,18 +229,8 @@ class Shipper(Part):
         r = self.round
         if self.rule("nothing is good from a round's first read to its end"):
             self.good_gap = self.prefix = None
-        content, clip = r.reads.pop(block), r.clip if self.rule("clip") else ()
-        sectors = range(block * BLOCK, (block + 1) * BLOCK)
-        if not self.rule("clip by sectors") and any(sector in clip for sector in sectors):
-            clip = sectors
-        left = [sector for sector in sectors if sector not in clip]
-        for sector in left:
-            self.chunk.items.append((READ, sector, [content[sector - block * BLOCK]]))
-        if left or self.rng.random() < .5:
-            self.chunk.release.add(block)
-            self.chunk.items.append((READ, sectors[0], []))
-        else:
-            self.tracker.taken.discard(block)
+        self.chunk.items.append((READ, block * BLOCK, r.reads.pop(block)))
+        self.chunk.release.add(block)
 
     # -- sessions --
 

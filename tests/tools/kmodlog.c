@@ -118,15 +118,6 @@ static void status(char **a)
 	       s.gap, s.sequence, s.settled, s.ring, s.on, s.head, s.tail, s.reason);
 }
 
-static void disk(char **a)
-{
-	struct tmk_module_disk_status s;
-
-	need(tmk_module_disk_status(m, (uint32_t)number(a[0]), &s, &err));
-	printf("now %" PRIu64 " taken %" PRIu64 " writes %" PRIu64 " flight %u diskseq %" PRIu64 "\n", s.now, s.taken, s.writes,
-	       s.flight, s.diskseq);
-}
-
 static void cut(char **a)
 {
 	struct tmk_module_take t = {0};
@@ -139,14 +130,37 @@ static void cut(char **a)
 
 static const uint64_t *map_of(const char *disk_text, const char *which, struct tmk_module_disk_status *s, uint64_t *blocks)
 {
+	static struct tmk_module_disk_status all[TIDEMARK_DISKS];
 	uint32_t number_of = (uint32_t)number(disk_text);
 	const void *at;
 
-	need(tmk_module_disk_status(m, number_of, s, &err));
+	need(tmk_module_disks(m, all, &err));
+	if (number_of >= TIDEMARK_DISKS || !all[number_of].known)
+		die("no such disk");
+	*s = all[number_of];
 	*blocks = (s->sectors * 512 + s->block - 1) / s->block;
 	need(tmk_module_map(m, number_of, strcmp(which, "now") ? TIDEMARK_MAP_TAKEN : TIDEMARK_MAP_NOW, (*blocks + 63) / 64 * 8,
 			    &at, &err));
 	return at;
+}
+
+static uint64_t count(const char *disk_text, const char *which, struct tmk_module_disk_status *s)
+{
+	uint64_t blocks, sum = 0;
+	const uint64_t *bits = map_of(disk_text, which, s, &blocks);
+
+	for (uint64_t b = 0; b < blocks; b++)
+		sum += bits[b / 64] >> b % 64 & 1;
+	return s->doubtful && !strcmp(which, "now") ? blocks : sum;
+}
+
+static void disk(char **a)
+{
+	struct tmk_module_disk_status s;
+	uint64_t now = count(a[0], "now", &s), taken = count(a[0], "taken", &s);
+
+	printf("now %" PRIu64 " taken %" PRIu64 " writes %" PRIu64 " flight %u diskseq %" PRIu64 " doubts %" PRIu64 "\n", now,
+	       taken, s.writes, s.flight, s.diskseq, s.doubts);
 }
 
 static void marked(char **a)

@@ -157,7 +157,7 @@ static int do_remove(struct tool *tool, int count, char **args)
 {
 	(void)count;
 	(void)args;
-	return tmk_tracker_remove(tool->tracker, &tool->err);
+	return tmk_ebpf_remove(tool->tracker, &tool->err);
 }
 
 static int do_poll(struct tool *tool, int count, char **args)
@@ -641,7 +641,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: track PINS [COMMAND [ARGUMENT...]]\n");
 		return 2;
 	}
-	rc = tmk_tracker_open(&tool.tracker, argv[1], &tool.err);
+	rc = tmk_ebpf_open(&tool.tracker, argv[1], &tool.err);
 	if (!rc && argc > 2)
 		rc = run(&tool, argc - 2, argv + 2);
 	else if (!rc)

@@ -22,17 +22,6 @@ int tmk_marks_watch(struct tmk_marks *m, bool on, struct tmk_error *err)
 	return 0;
 }
 
-int tmk_marks_open(struct tmk_marks **out, const char *pins, struct tmk_error *err)
-{
-	(void)out, (void)pins;
-	return tmk_error_set(err, -ENOSYS, "nothing to open");
-}
-
-void tmk_marks_close(struct tmk_marks *m)
-{
-	(void)m;
-}
-
 struct tmk_tracker *tmk_marks_lock(struct tmk_marks *m)
 {
 	(void)m;

@@ -30,11 +30,22 @@ int tmk_source_take(struct tmk_source *s, struct tmk_take *out, struct tmk_error
 	return 0;
 }
 
+static bool fenced; /* a write that was under way at the take still is */
+
+int tmk_source_settled(struct tmk_source *s, const struct tmk_take *take, bool *settled, struct tmk_error *err)
+{
+	(void)s, (void)err;
+	ck_assert_uint_eq(take->gap, 1);
+	*settled = !fenced;
+	return 0;
+}
+
 int tmk_source_extents(struct tmk_source *s, enum tmk_which which, uint16_t disk, uint64_t from, struct tmk_extent *out,
 		       size_t max, size_t *count, struct tmk_error *err)
 {
 	(void)s, (void)disk, (void)max, (void)err;
 	ck_assert_int_eq(which, TMK_TAKEN);
+	ck_assert(!fenced);
 	*count = from <= extent.offset && extent.length ? 1 : 0;
 	out[0] = extent;
 	return 0;
@@ -229,6 +240,23 @@ START_TEST(all_is_read)
 }
 END_TEST
 
+/* I4 */
+START_TEST(nothing_is_read_before_the_fence)
+{
+	fenced = true;
+	ck_assert_int_eq(tmk_round_begin(rounds, &err), 0);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
+		ck_assert(tmk_round_fenced(rounds));
+		ck_assert_int_eq(tmk_round_state(rounds), TMK_ROUND_READING);
+	}
+	fenced = false;
+	while (tmk_round_state(rounds) == TMK_ROUND_READING)
+		ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
+	ck_assert(!tmk_round_fenced(rounds));
+	ck_assert_uint_eq(tmk_round_done(rounds), extent.length);
+}
+END_TEST
 START_TEST(a_bad_block)
 {
 	error = -EIO;
@@ -502,6 +530,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, all_is_read);
+	tcase_add_test(t, nothing_is_read_before_the_fence);
 	tcase_add_test(t, a_bad_block);
 	tcase_add_loop_test(t, not_the_medium, 0, 6);
 	tcase_add_test(t, the_rest_is_released_when_all_is_acked);

@@ -135,6 +135,23 @@ int tmk_device_find(const char *path, struct tmk_device *out, struct tmk_error *
 	return 0;
 }
 
+int tmk_trackers_choose(struct tmk_trackers *t, enum tmk_tracker_kind kind, struct tmk_chosen *out, struct tmk_error *err)
+{
+	static struct tmk_marks marks, other;
+
+	(void)t, (void)err;
+	*out = (struct tmk_chosen){.kind = kind, .marks = &marks, .other = &other};
+	return 0;
+}
+
+static unsigned forgotten; /* by the tracker that was not chosen */
+
+void tmk_tracker_forget(struct tmk_tracker *t, const uint8_t key[16])
+{
+	(void)t, (void)key;
+	forgotten++;
+}
+
 #define UNUSED(name, ...)                                                                                                        \
 	int name(__VA_ARGS__);                                                                                                   \
 	int name(__VA_ARGS__)                                                                                                    \
@@ -146,6 +163,8 @@ int tmk_device_find(const char *path, struct tmk_device *out, struct tmk_error *
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wredundant-decls"
 UNUSED(tmk_tracker_detach, struct tmk_tracker *t, int slot, struct tmk_error *e)
+UNUSED(tmk_tracker_settled, struct tmk_tracker *t, const int *slots, size_t count, const struct tmk_take *take, bool *settled,
+       struct tmk_error *e)
 UNUSED(tmk_tracker_count, struct tmk_tracker *t, int slot, enum tmk_which which, uint64_t *blocks, struct tmk_error *e)
 UNUSED(tmk_tracker_doubt, struct tmk_tracker *t, int slot, const char *reason, struct tmk_error *e)
 UNUSED(tmk_tracker_cookie, struct tmk_tracker *t, int slot, struct tmk_cookie *out, struct tmk_error *e)
@@ -445,6 +464,7 @@ START_TEST(a_fresh_disk_is_in_doubt)
 	fresh = 1;
 	ck_assert_int_eq(tmk_source_attach(&source, &err), 0);
 	ck_assert(source.fresh && !doubted(0) && doubted(1));
+	ck_assert_uint_eq(forgotten, 2);
 	tmk_doubt_close(source.doubt);
 }
 END_TEST

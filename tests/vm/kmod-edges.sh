@@ -4,23 +4,21 @@
 # for a point (R4). And who may command it (I9).
 # shellcheck source=tests/vm/lib.bash
 . "$(dirname "$0")/lib.bash"
+# shellcheck source=tests/vm/kmod-lib.bash
+. "$(dirname "$0")/kmod-lib.bash"
 W=$(mktemp -d /dev/shm/tidemark-kmod.XXXXXX)
-LOG=$BUILD/tests/kmodlog
-MODULE=/lib/modules/$(uname -r)/updates/tidemark.ko
-[ -e "$MODULE" ] || skip "there is no module for $(uname -r) (scripts/kernel-headers)"
 cleanup() {
 	local rc=$?
 	trap - EXIT
 	for n in {0..7}; do "$LOG" detach "$n" 2>/dev/null || true; done
-	busybox rmmod tidemark || rc=1
+	kmod_unload || rc=1
 	[ -z "${LOOP-}" ] || losetup -d "$LOOP" || true
 	rm -rf "$W"
 	exit "$rc"
 }
 trap cleanup EXIT
-busybox insmod "$MODULE"
+kmod_load
 
-field() { sed -E "s/.*\b$1 ([0-9]+).*/\1/"; }
 gap() { "$LOG" status edges | field gap; }
 reason() { "$LOG" status edges | sed 's/.*reason //'; }
 attach() { # NAME DEVICE: sets N
@@ -79,8 +77,8 @@ attach loop "$LOOP"
 [ "$(gap)" -gt "$before" ] || fail "the gap count began again: $before, $(gap)"
 before=$(gap)
 "$LOG" detach "$N"
-busybox rmmod tidemark
-busybox insmod "$MODULE"
+kmod_unload
+kmod_load
 attach loop "$LOOP"
 [ "$(gap)" -gt "$before" ] || fail "the gap count began again with the module: $before, $(gap)"
 
@@ -141,7 +139,7 @@ for _ in {1..10}; do
 	"$LOG" log edges on >/dev/null
 	write "$LOOP" count=512 oflag=direct
 	"$LOG" detach "$N"
-	busybox rmmod tidemark
-	busybox insmod "$MODULE"
+	kmod_unload
+	kmod_load
 done
 say "done"

@@ -5,10 +5,9 @@
 # is asked for everything.
 # shellcheck source=tests/vm/lib.bash
 . "$(dirname "$0")/lib.bash"
+# shellcheck source=tests/vm/kmod-lib.bash
+. "$(dirname "$0")/kmod-lib.bash"
 W=$(mktemp -d /dev/shm/tidemark-kmod.XXXXXX)
-LOG=$BUILD/tests/kmodlog
-MODULE=/lib/modules/$(uname -r)/updates/tidemark.ko
-[ -e "$MODULE" ] || skip "there is no module for $(uname -r) (scripts/kernel-headers)"
 cleanup() {
 	local rc=$?
 	trap - EXIT
@@ -16,17 +15,16 @@ cleanup() {
 	umount "$W/mnt" 2>/dev/null || true
 	swapoff "${DISK-}" 2>/dev/null || true
 	for n in {0..7}; do "$LOG" detach "$n" 2>/dev/null || true; done
-	busybox rmmod tidemark || rc=1
+	kmod_unload || rc=1
 	[ -z "${LOOP-}" ] || losetup -d "$LOOP"
 	rm -rf "$W"
 	exit "$rc"
 }
 trap cleanup EXIT
-busybox insmod "$MODULE"
+kmod_load
 mkdir "$W/mnt"
 RING=$((128 << 20))
 
-field() { sed -E "s/.*\b$1 ([0-9]+).*/\1/"; }
 image() { # FILE
 	rm -f "$1"
 	dd if="$DISK" of="$1" bs=1M iflag=direct conv=sparse status=none
