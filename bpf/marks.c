@@ -138,11 +138,12 @@ int tmk_ebpf_release(struct tmk_tracker *tracker, int slot, struct tmk_extent ex
 	return rc;
 }
 
-int tmk_ebpf_mark(struct tmk_tracker *tracker, int slot, struct tmk_extent extent, struct tmk_error *err)
+int tmk_ebpf_mark(struct tmk_tracker *tracker, int slot, struct tmk_extent extent, bool gap, struct tmk_error *err)
 {
 	struct tmk_blocks now;
 	int rc = tmk_ebpf_map(tracker, slot, TMK_NOW, &now, err);
 
+	(void)gap;
 	if (!rc)
 		tmk_blocks_set(&now, extent.offset, extent.length);
 	return rc;

@@ -64,7 +64,7 @@ int tmk_ebpf_settled(struct tmk_tracker *tracker, const int *slots, size_t count
 		     struct tmk_error *err);
 int tmk_ebpf_map(struct tmk_tracker *tracker, int slot, enum tmk_which which, struct tmk_blocks *out, struct tmk_error *err);
 int tmk_ebpf_release(struct tmk_tracker *tracker, int slot, struct tmk_extent extent, struct tmk_error *err);
-int tmk_ebpf_mark(struct tmk_tracker *tracker, int slot, struct tmk_extent extent, struct tmk_error *err);
+int tmk_ebpf_mark(struct tmk_tracker *tracker, int slot, struct tmk_extent extent, bool gap, struct tmk_error *err);
 int tmk_ebpf_doubt(struct tmk_tracker *tracker, int slot, const char *reason, struct tmk_error *err);
 int tmk_ebpf_gap(struct tmk_tracker *tracker, const int *slots, size_t count, uint64_t *gap, struct tmk_error *err);
 int tmk_ebpf_cookie(struct tmk_tracker *tracker, int slot, struct tmk_cookie *out, struct tmk_error *err);

@@ -37,8 +37,7 @@ enum tidemark_command {
 	TIDEMARK_CMD_CUT,     /* PROTECTION, ID -> GAP, POSITION: a MARK record, for all its disks at once (I3) */
 	TIDEMARK_CMD_RELEASE, /* PROTECTION and POSITION: the log up to there; or DISK, SECTOR, SECTORS: of `taken`, whole blocks
 			       */
-	TIDEMARK_CMD_MARK,   /* DISK, [SECTOR, SECTORS: else everything is in doubt], [REASON]: in `now`, and raises the gap count
-			      */
+	TIDEMARK_CMD_MARK,   /* DISK, [SECTOR, SECTORS: else everything is in doubt], [REASON: raises the gap count]: in `now` */
 	TIDEMARK_CMD_LOG,    /* PROTECTION, ON, [BOTH] -> POSITION: switches the log on, or off and folds it into `now` */
 	TIDEMARK_CMD_COOKIE, /* PROTECTION, [COOKIE: sets it] -> COOKIE */
 	TIDEMARK_CMD_STATUS, /* dump: a message for each protection, and one for each disk; anybody's with CAP_SYS_ADMIN */
@@ -65,7 +64,7 @@ enum tidemark_attr {
 	TIDEMARK_A_SECTORS,  /* u64 */
 	TIDEMARK_A_REASON,   /* string, shorter than TIDEMARK_REASON */
 	TIDEMARK_A_ON,	     /* u8: 0 or 1 */
-	TIDEMARK_A_BOTH,     /* u8, for tests: 1: what is logged is marked, too */
+	TIDEMARK_A_BOTH,     /* u8: 1: what is logged from here on is marked, too; may be changed while the log is on */
 	TIDEMARK_A_COOKIE,   /* TIDEMARK_COOKIE bytes, all zero at first */
 	TIDEMARK_A_ID,	     /* 16 bytes, for the MARK record */
 	TIDEMARK_A_SETTLED,  /* u64: every write with a lower sequence has completed: the fence (I4) */

@@ -58,6 +58,9 @@ struct tmk_take {
 	uint64_t blocks; /* in `taken` now, both new and left from before */
 	uint64_t bytes;	 /* the same in bytes */
 	uint64_t fence;	 /* for tmk_tracker_settled() */
+	/* with a log */
+	uint64_t position; /* F: all that was moved has its record, if any, before it */
+	uint64_t log_gap;  /* the log's own gap count, before anything was moved */
 };
 
 enum tmk_which { TMK_NOW, TMK_TAKEN };
@@ -136,8 +139,10 @@ int tmk_tracker_count(struct tmk_tracker *t, int slot, enum tmk_which which, uin
 
 /* Clears `taken` for blocks that lie wholly inside the extent (a last, short block counts as whole at the disk's end). */
 int tmk_tracker_release(struct tmk_tracker *t, int slot, struct tmk_extent extent, struct tmk_error *err);
-/* Sets `now`, as a write would (the rewind list of R3, a failed read). */
+/* Sets `now`, as a write would that did not enter the log (the rewind list of R3, a failed read). */
 int tmk_tracker_mark(struct tmk_tracker *t, int slot, struct tmk_extent extent, struct tmk_error *err);
+/* The same of what is known to be missing, and no hindrance to a point: the log's gap count stays. */
+int tmk_tracker_remind(struct tmk_tracker *t, int slot, struct tmk_extent extent, struct tmk_error *err);
 /* Marks every block in `now` and raises the gap count; `reason` shows in the status. */
 int tmk_tracker_doubt(struct tmk_tracker *t, int slot, const char *reason, struct tmk_error *err);
 /* The sum of the gap counts of the disks. */
@@ -146,6 +151,31 @@ int tmk_tracker_gap(struct tmk_tracker *t, const int *slots, size_t count, uint6
 /* The cookie of a protection, asked of its first disk. Written per ack, in memory only (R31). */
 int tmk_tracker_cookie(struct tmk_tracker *t, int slot, struct tmk_cookie *out, struct tmk_error *err);
 int tmk_tracker_set_cookie(struct tmk_tracker *t, int slot, const struct tmk_cookie *cookie, struct tmk_error *err);
+
+/*
+ * The log (design.md, "The stream"): all writes of a protection's disks in their order, as records of tidemark_uapi.h in a ring. A
+ * position is a byte offset in the endless log. What did not enter it is marked in `now`, and has raised its gap count (R4). Only
+ * with a tracker that has one; with others size is 0, and the rest fails. Any disk's slot names the protection.
+ */
+struct tmk_log {
+	uint64_t size; /* bytes of the ring, a power of two; 0: no log */
+	bool on;
+	uint64_t head, tail; /* where the next record begins; up to where it is released */
+	uint64_t gap;
+	uint64_t sequence; /* a fence, as that of a take, for what was written until now */
+	char reason[128];  /* of the last gap */
+};
+int tmk_tracker_log(struct tmk_tracker *t, int slot, struct tmk_log *out, struct tmk_error *err);
+/* The ring's memory: the record at position P begins at P % size. It is there twice, side by side, so that none wraps. Good until
+ * the disk is detached. */
+int tmk_tracker_ring(struct tmk_tracker *t, int slot, const void **ring, struct tmk_error *err);
+/* Off: what the ring holds is marked, and its gap count goes up. both: what enters the log is marked, too. */
+int tmk_tracker_switch(struct tmk_tracker *t, int slot, bool on, bool both, struct tmk_error *err);
+/* A MARK record, for all disks at once (I3). *gap: the count then. -ENOLINK: the log is off, -ENOSPC: it is full, -EAGAIN: as for a
+ * take. */
+int tmk_tracker_cut(struct tmk_tracker *t, int slot, const uint8_t id[16], uint64_t *gap, struct tmk_error *err);
+/* The ring's room up to there, where a record begins, is free again (I2). */
+int tmk_tracker_release_log(struct tmk_tracker *t, int slot, uint64_t position, struct tmk_error *err);
 
 /*
  * Whether it is seen who writes. That costs every write to a tracked disk as much again as its marks, and others half of what

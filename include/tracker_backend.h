@@ -21,11 +21,17 @@ struct tmk_tracker_backend {
 	/* -ENOENT: no disk has that slot. Good until it is detached. */
 	int (*map)(struct tmk_tracker *t, int slot, enum tmk_which which, struct tmk_blocks *out, struct tmk_error *err);
 	int (*release)(struct tmk_tracker *t, int slot, struct tmk_extent extent, struct tmk_error *err);
-	int (*mark)(struct tmk_tracker *t, int slot, struct tmk_extent extent, struct tmk_error *err);
+	int (*mark)(struct tmk_tracker *t, int slot, struct tmk_extent extent, bool gap, struct tmk_error *err);
 	int (*doubt)(struct tmk_tracker *t, int slot, const char *reason, struct tmk_error *err);
 	int (*gap)(struct tmk_tracker *t, const int *slots, size_t count, uint64_t *gap, struct tmk_error *err);
 	int (*cookie)(struct tmk_tracker *t, int slot, struct tmk_cookie *out, struct tmk_error *err);
 	int (*set_cookie)(struct tmk_tracker *t, int slot, const struct tmk_cookie *cookie, struct tmk_error *err);
+	/* NULL: it has no log */
+	int (*log)(struct tmk_tracker *t, int slot, struct tmk_log *out, struct tmk_error *err);
+	int (*ring)(struct tmk_tracker *t, int slot, const void **ring, struct tmk_error *err);
+	int (*switch_log)(struct tmk_tracker *t, int slot, bool on, bool both, struct tmk_error *err);
+	int (*cut)(struct tmk_tracker *t, int slot, const uint8_t id[16], uint64_t *gap, struct tmk_error *err);
+	int (*release_log)(struct tmk_tracker *t, int slot, uint64_t position, struct tmk_error *err);
 	int (*watch)(struct tmk_tracker *t, bool on, struct tmk_error *err);
 	int (*writer)(struct tmk_tracker *t, int slot, struct tmk_writer *out, struct tmk_error *err);
 	int (*status)(struct tmk_tracker *t, int slot, struct tmk_tracker_status *out, struct tmk_error *err);

@@ -250,9 +250,9 @@ static int mark(struct genl_info *info)
 		return refuse(info, -EINVAL, "the disk does not have that range");
 	tmk_map_mark_range(&d->map, &d->protection->lock, sector, sectors);
 	raw_spin_lock_irqsave(&d->protection->lock, flags);
-	if (sectors)
-		tmk_disk_gap_before(d->protection, reason ? nla_data(reason) : NULL);
-	else
+	if (sectors && reason)
+		tmk_disk_gap_before(d->protection, nla_data(reason));
+	else if (!sectors)
 		tmk_disk_doubt(d, reason ? nla_data(reason) : "the shipper says so");
 	raw_spin_unlock_irqrestore(&d->protection->lock, flags);
 	tmk_disk_settle(d);
@@ -275,7 +275,7 @@ static int log_switch(struct genl_info *info)
 		return -ENOMEM;
 	if (p->ring.on && !nla_get_u8(a[TIDEMARK_A_ON]))
 		tmk_log_off(p, "the log was switched off");
-	else if (!p->ring.on && nla_get_u8(a[TIDEMARK_A_ON]))
+	else if (nla_get_u8(a[TIDEMARK_A_ON]))
 		tmk_log_on(p, a[TIDEMARK_A_BOTH] && nla_get_u8(a[TIDEMARK_A_BOTH]));
 	return answer_send(skb, header, info, put_u64(skb, TIDEMARK_A_POSITION, p->ring.head));
 }

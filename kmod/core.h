@@ -55,7 +55,7 @@ struct tmk_ring {
 	u64 size; /* 0: none */
 	u64 head, tail;
 	bool on;     /* writes are captured */
-	bool both;   /* and marked */
+	bool both;   /* and marked: for a verify, and for tests */
 	bool closed; /* something was dropped since it was switched on: the closing mark is written */
 };
 
@@ -76,6 +76,7 @@ void tmk_log_publish(struct tidemark_record *record, u64 position);
 int tmk_log_mark(struct tmk_protection *p, const u8 id[16], bool closing, u64 *position);
 /* The following under tmk_core_lock, not the protection's. */
 int tmk_log_release(struct tmk_protection *p, u64 position);
+/* On, or only: from here on with marks, or without. */
 void tmk_log_on(struct tmk_protection *p, bool both);
 /* Switches it off; what it held is marked in `now`, and the gap count is raised. */
 void tmk_log_off(struct tmk_protection *p, const char *reason);

@@ -66,7 +66,9 @@ int tmk_log_release(struct tmk_protection *p, u64 position)
 	raw_spin_lock_irqsave(&p->lock, flags);
 	head = r->head;
 	raw_spin_unlock_irqrestore(&p->lock, flags);
-	if (position < at || position > head)
+	if (position <= at) /* it was given up meanwhile */
+		return 0;
+	if (position > head)
 		return -ERANGE;
 	while (at < position) {
 		if (smp_load_acquire(&place(r, at)->position) != at)
@@ -87,9 +89,10 @@ void tmk_log_on(struct tmk_protection *p, bool both)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&p->lock, flags);
+	if (!p->ring.on)
+		p->ring.closed = false;
 	p->ring.on = true;
 	p->ring.both = both;
-	p->ring.closed = false;
 	raw_spin_unlock_irqrestore(&p->lock, flags);
 }
 

@@ -323,9 +323,26 @@ static int copy_frozen(struct tmk_attempt *a, struct tmk_reader_ring *reader, ui
 	return rc;
 }
 
+/* Somebody else thawed them, or the limit did: what was proven is not. */
+static int thaw(struct tmk_attempt *a, bool *proven, char why[256], struct tmk_error *err)
+{
+	struct tmk_error text = {0};
+	int rc = tmk_freeze_thaw(a->freeze, &a->frozen_ms, &text);
+
+	if (!rc)
+		return 0;
+	*proven = false;
+	if (rc == -ETIME || rc == -ESTALE) {
+		snprintf(why, 256, "%.255s", text.text);
+		return 0;
+	}
+	*err = text;
+	return rc;
+}
+
 int tmk_attempt_copy(struct tmk_attempt *a, struct tmk_reader_ring *reader, bool *proven, char why[256], struct tmk_error *err)
 {
-	struct tmk_error thaw = {0};
+	struct tmk_error other;
 	int rc, thawed;
 
 	*proven = false;
@@ -334,19 +351,32 @@ int tmk_attempt_copy(struct tmk_attempt *a, struct tmk_reader_ring *reader, bool
 	if (rc)
 		return rc;
 	rc = copy_frozen(a, reader, tmk_now_ms() + a->config->freeze_limit, proven, why, err);
-	thawed = tmk_freeze_thaw(a->freeze, &a->frozen_ms, &thaw);
+	thawed = thaw(a, proven, why, rc ? &other : err);
 	tmk_reader_drain(reader);
 	if (!rc && !thawed && *proven)
 		rc = tmk_source_scratch_kept(a->source, proven, why, err);
-	if (rc || !thawed)
-		return rc;
+	return rc ? rc : thawed;
+}
+
+int tmk_attempt_cut(struct tmk_attempt *a, struct tmk_follow *follow, const uint8_t id[16], bool *proven, char why[256],
+		    struct tmk_error *err)
+{
+	struct tmk_error other;
+	int rc, thawed;
+
 	*proven = false;
-	if (thawed == -ETIME || thawed == -ESTALE) {
-		snprintf(why, 256, "%.255s", thaw.text);
-		return 0;
-	}
-	*err = thaw;
-	return thawed;
+	why[0] = '\0';
+	rc = tmk_freeze_freeze(a->freeze, err);
+	if (rc)
+		return rc;
+	a->cut_time = tmk_clock_ns();
+	rc = tmk_follow_cut(follow, id, err);
+	*proven = !rc;
+	thawed = thaw(a, proven, why, rc ? &other : err);
+	if (rc != -ENOSPC && rc != -EAGAIN && rc != -ENOLINK)
+		return rc ? rc : thawed;
+	snprintf(why, 256, "%.255s", err->text);
+	return 0;
 }
 
 /* ---- after the thaw ---- */

@@ -45,6 +45,7 @@ void tmk_config_defaults(struct tmk_config *out)
 		.pins = "/sys/fs/bpf/tidemark",
 		.scripts_dir = "/etc/tidemark/scripts",
 		.read_depth = 16,
+		.ring = 64 * MIB,
 		.window = 16 * MIB,
 		.freeze_limit = 2 * SECOND,
 		.freeze_memory = 32 * MIB,
@@ -78,6 +79,8 @@ static int check_paths(const struct tmk_config *c, struct tmk_error *err)
 
 static int check_intervals(const struct tmk_config *c, struct tmk_error *err)
 {
+	if (c->ring & (c->ring - 1))
+		return tmk_error_set(err, -EINVAL, "ring must be a power of two, such as 64M or 256M");
 	if (c->point_every && c->point_every < SECOND)
 		return tmk_error_set(err, -EINVAL, "point-every must be 0 (only when asked) or at least 1s");
 	if (c->app_every && c->app_every < SECOND)
@@ -102,6 +105,7 @@ int tmk_config_read(struct tmk_config *out, const char *path, struct tmk_error *
 		{"scripts-dir", TMK_CONF_STRING, c.scripts_dir, sizeof(c.scripts_dir), 0, 0},
 		{"read-depth", TMK_CONF_NUMBER, &c.read_depth, 0, 1, 64},
 		{"read-rate", TMK_CONF_BYTES, &c.read_rate, 0, 0, UINT64_MAX},
+		{"ring", TMK_CONF_BYTES, &c.ring, 0, MIB, 4096 * MIB},
 		{"window", TMK_CONF_BYTES, &c.window, 0, 4 * MIB, 256 * MIB},
 		{"freeze-limit", TMK_CONF_SECONDS, &c.freeze_limit, 0, 100, 60 * SECOND},
 		{"freeze-memory", TMK_CONF_BYTES, &c.freeze_memory, 0, MIB, 1024 * MIB},

@@ -13,6 +13,7 @@ int tmk_flight_push(struct tmk_flight *f, struct tmk_packed *packed)
 	if (!e)
 		return -ENOMEM;
 	e->packed = packed;
+	e->owed = packed->covered_count || packed->hashes || packed->marked;
 	if (f->last)
 		f->last->next = e;
 	else
@@ -21,6 +22,7 @@ int tmk_flight_push(struct tmk_flight *f, struct tmk_packed *packed)
 	f->bytes += packed->size;
 	f->disk_bytes += packed->disk_bytes;
 	f->count++;
+	f->owed += e->owed;
 	return 0;
 }
 
@@ -38,6 +40,7 @@ struct tmk_packed *tmk_flight_pop(struct tmk_flight *f, uint64_t number)
 	f->bytes -= packed->size;
 	f->disk_bytes -= packed->disk_bytes;
 	f->count--;
+	f->owed -= e->owed;
 	free(e);
 	return packed;
 }

@@ -11,11 +11,12 @@
 struct tmk_flight_entry {
 	struct tmk_flight_entry *next;
 	struct tmk_packed *packed;
+	bool owed; /* somebody waits for its ack, for more than the log's room */
 };
 struct tmk_flight {
 	struct tmk_flight_entry *first, *last;
 	uint64_t bytes, disk_bytes;
-	size_t count;
+	size_t count, owed; /* owed: of these */
 };
 
 /* Takes the chunk over. */

@@ -45,7 +45,7 @@ int tmk_module_cut(struct tmk_module *m, const uint8_t protection[16], const uin
 int tmk_module_release_log(struct tmk_module *m, const uint8_t protection[16], uint64_t position, struct tmk_error *err);
 /* Sectors; whole blocks inside the range. */
 int tmk_module_release(struct tmk_module *m, uint32_t disk, uint64_t sector, uint64_t sectors, struct tmk_error *err);
-/* sectors 0: the whole disk. Raises the gap count; reason: what the status says about that, or NULL. */
+/* sectors 0: the whole disk is in doubt. reason: NULL, or raises the gap count. */
 int tmk_module_mark(struct tmk_module *m, uint32_t disk, uint64_t sector, uint64_t sectors, const char *reason,
 		    struct tmk_error *err);
 /* `position`: where the next record will begin. both: what is logged is marked, too; for tests. */

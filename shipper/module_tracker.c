@@ -24,6 +24,8 @@ struct slot {
 	bool used;
 	uint8_t protection[16];
 	struct tmk_blocks maps[2]; /* by enum tmk_which; mapped */
+	const void *ring;	   /* NULL: not mapped */
+	uint64_t ring_size;
 };
 struct module {
 	struct tmk_tracker tracker;
@@ -57,6 +59,8 @@ static void forget(struct slot *s)
 	for (int i = 0; i < 2; i++)
 		if (s->maps[i].bits.words)
 			munmap(s->maps[i].bits.words, bytes_of(&s->maps[i]));
+	if (s->ring)
+		munmap((void *)s->ring, 2 * s->ring_size);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -81,6 +85,7 @@ static int remember(struct module *m, const struct tmk_tracker_disk *disk, const
 
 	forget(s);
 	memcpy(s->protection, disk->protection, sizeof(s->protection));
+	s->ring_size = disk->ring;
 	rc = map_one(m, a->disk, TIDEMARK_MAP_NOW, disk->length, a->block, &s->maps[TMK_NOW], err);
 	if (!rc)
 		rc = map_one(m, a->disk, TIDEMARK_MAP_TAKEN, disk->length, a->block, &s->maps[TMK_TAKEN], err);
@@ -196,9 +201,12 @@ static int take(struct tmk_tracker *t, const int *slots, size_t count, struct tm
 
 	if (!rc)
 		rc = tmk_module_take(of(t)->commands, s->protection, &taken, err);
-	if (!rc)
-		out->fence = taken.sequence;
-	return rc;
+	if (rc)
+		return rc;
+	out->fence = taken.sequence;
+	out->position = taken.position;
+	out->log_gap = taken.gap;
+	return 0;
 }
 
 static int settled(struct tmk_tracker *t, const int *slots, size_t count, const struct tmk_take *take_, bool *out,
@@ -230,11 +238,66 @@ static int release(struct tmk_tracker *t, int slot, struct tmk_extent e, struct 
 	return tmk_module_release(of(t)->commands, (uint32_t)slot, e.offset / SECTOR, e.length / SECTOR, err);
 }
 
-static int mark(struct tmk_tracker *t, int slot, struct tmk_extent e, struct tmk_error *err)
+static int mark(struct tmk_tracker *t, int slot, struct tmk_extent e, bool gap_, struct tmk_error *err)
 {
 	uint64_t first = e.offset / SECTOR, end = (e.offset + e.length + SECTOR - 1) / SECTOR;
 
-	return tmk_module_mark(of(t)->commands, (uint32_t)slot, first, end - first, "marked by the shipper", err);
+	return tmk_module_mark(of(t)->commands, (uint32_t)slot, first, end - first,
+			       gap_ ? "marked by the shipper" : NULL, err);
+}
+
+/* ---- the log ---- */
+
+static int log_(struct tmk_tracker *t, int slot, struct tmk_log *out, struct tmk_error *err)
+{
+	const struct slot *s = slot_of(t, slot, err);
+	struct tmk_module_status status;
+	int rc = s ? tmk_module_status(of(t)->commands, s->protection, &status, err) : -ENOENT;
+
+	if (rc)
+		return rc;
+	*out = (struct tmk_log){.size = status.ring, .on = status.on, .head = status.head, .tail = status.tail, .gap = status.gap, .sequence = status.sequence};
+	snprintf(out->reason, sizeof(out->reason), "%s", status.reason);
+	return 0;
+}
+
+static int ring(struct tmk_tracker *t, int slot, const void **out, struct tmk_error *err)
+{
+	struct slot *s = slot_of(t, slot, err);
+	int rc = 0;
+
+	if (!s)
+		return -ENOENT;
+	if (!s->ring)
+		rc = tmk_module_map(of(t)->commands, (uint32_t)slot, TIDEMARK_MAP_RING, 2 * s->ring_size, &s->ring, err);
+	*out = s->ring;
+	return rc;
+}
+
+static int switch_log(struct tmk_tracker *t, int slot, bool on, bool both, struct tmk_error *err)
+{
+	const struct slot *s = slot_of(t, slot, err);
+	uint64_t position;
+
+	return s ? tmk_module_log(of(t)->commands, s->protection, on, both, &position, err) : -ENOENT;
+}
+
+static int cut(struct tmk_tracker *t, int slot, const uint8_t id[16], uint64_t *out, struct tmk_error *err)
+{
+	const struct slot *s = slot_of(t, slot, err);
+	struct tmk_module_take at;
+	int rc = s ? tmk_module_cut(of(t)->commands, s->protection, id, &at, err) : -ENOENT;
+
+	if (!rc)
+		*out = at.gap;
+	return rc;
+}
+
+static int release_log(struct tmk_tracker *t, int slot, uint64_t position, struct tmk_error *err)
+{
+	const struct slot *s = slot_of(t, slot, err);
+
+	return s ? tmk_module_release_log(of(t)->commands, s->protection, position, err) : -ENOENT;
 }
 
 /* ---- the rest ---- */
@@ -311,6 +374,11 @@ static const struct tmk_tracker_backend backend = {
 	.gap = gap,
 	.cookie = cookie,
 	.set_cookie = set_cookie,
+	.log = log_,
+	.ring = ring,
+	.switch_log = switch_log,
+	.cut = cut,
+	.release_log = release_log,
 	.watch = watch,
 	.writer = writer,
 	.status = status,

@@ -45,6 +45,8 @@ struct tmk_packer {
 	uint32_t hashes;      /* HASH records */
 	uint64_t hashed;      /* bytes of their ranges */
 	uint64_t disk_bytes;
+	bool consistent;
+	bool of_log; /* what is added is not remembered */
 	uint32_t covered_count;
 	struct tmk_covered covered[COVERED_MAX];
 };
@@ -82,7 +84,7 @@ void tmk_packer_free(struct tmk_packer *p)
 void tmk_packer_reset(struct tmk_packer *p)
 {
 	tmk_builder_reset(p->builder);
-	p->held = p->broken = false;
+	p->held = p->broken = p->consistent = false;
 	p->records = p->data = p->hashes = p->covered_count = 0;
 	p->disk_bytes = p->hashed = 0;
 }
@@ -90,6 +92,16 @@ void tmk_packer_reset(struct tmk_packer *p)
 bool tmk_packer_empty(const struct tmk_packer *p)
 {
 	return !p->records;
+}
+
+void tmk_packer_of_log(struct tmk_packer *p)
+{
+	p->of_log = true;
+}
+
+void tmk_packer_consistent(struct tmk_packer *p, bool consistent)
+{
+	p->consistent = consistent;
 }
 
 /* ---- zeroes ---- */
@@ -159,7 +171,7 @@ static bool covers_more(const struct tmk_packer *p, uint16_t disk, uint64_t offs
 {
 	const struct tmk_covered *last = p->covered_count ? &p->covered[p->covered_count - 1] : NULL;
 
-	return p->covered_count < COVERED_MAX || (last->disk == disk && last->offset + last->length == offset);
+	return p->of_log || p->covered_count < COVERED_MAX || (last->disk == disk && last->offset + last->length == offset);
 }
 
 static void cover(struct tmk_packer *p, uint16_t disk, uint64_t offset, uint64_t length)
@@ -167,6 +179,8 @@ static void cover(struct tmk_packer *p, uint16_t disk, uint64_t offset, uint64_t
 	struct tmk_covered *last = p->covered_count ? &p->covered[p->covered_count - 1] : NULL;
 
 	p->disk_bytes += length;
+	if (p->of_log)
+		return;
 	if (last && last->disk == disk && last->offset + last->length == offset)
 		last->length += length;
 	else
@@ -284,11 +298,15 @@ static void fill(struct tmk_packer *p, const struct tmk_chain *chain, struct tmk
 	memcpy(packed->epoch, chain->epoch, sizeof(packed->epoch));
 	packed->disk_bytes = p->disk_bytes;
 	packed->hashes = p->hashes;
+	packed->log_through = chain->log_through;
+	packed->consistent = packed->marked || p->consistent;
+	packed->sealed_ms = tmk_now_ms();
 	packed->covered_count = p->covered_count;
 	memcpy(packed->covered, p->covered, p->covered_count * sizeof(*p->covered));
-	/* only a mark follows the proof that the disks are a consistent state there (I7); other chunks are parts of a round */
+	/* a mark follows the proof that the disks are a consistent state there (I7), and so does what streams; other chunks are parts of
+	 * a round */
 	packed->size =
-		tmk_builder_seal(p->builder, chain, packed->marked ? TMK_CHUNK_CONSISTENT : 0, packed->bytes, packed->hash);
+		tmk_builder_seal(p->builder, chain, packed->consistent ? TMK_CHUNK_CONSISTENT : 0, packed->bytes, packed->hash);
 	exact = realloc(packed->bytes, packed->size);
 	if (exact)
 		packed->bytes = exact;

@@ -23,6 +23,9 @@ struct tmk_packed { /* a sealed chunk; allocated whole, freed by tmk_packed_free
 	uint8_t hash[TMK_HASH_SIZE]; /* of its header */
 	uint64_t disk_bytes;	     /* bytes of disk that it stands for: data, zeroes, discards */
 	uint32_t hashes;	     /* HASH records in it: its blocks are released when these were compared */
+	uint64_t log_through;	     /* the log up to there is in it and those before it; 0: no log */
+	bool consistent;	     /* its end is a consistent state */
+	uint64_t sealed_ms;	     /* monotonic */
 	bool marked;		     /* ends in a mark */
 	uint8_t mark_id[16];
 	uint32_t covered_count;
@@ -41,6 +44,10 @@ void tmk_packer_reset(struct tmk_packer *p);
 bool tmk_packer_add(struct tmk_packer *p, uint16_t disk, uint64_t offset, const uint8_t *data, uint32_t length);
 /* Adds the hash of read content instead of the content (R11). covered: remembers its extent; else nothing is released for it. */
 bool tmk_packer_hash(struct tmk_packer *p, uint16_t disk, uint64_t offset, const uint8_t *data, uint32_t length, bool covered);
+/* For what comes from the log: nothing is remembered as covered, the log's room is what an ack gives back. */
+void tmk_packer_of_log(struct tmk_packer *p);
+/* Whether the end of the chunk to be sealed next is a consistent state also without a mark (I7). */
+void tmk_packer_consistent(struct tmk_packer *p, bool consistent);
 /* A range of zeroes that was not read (scratch, unallocated); covered too. */
 bool tmk_packer_zero(struct tmk_packer *p, uint16_t disk, uint64_t offset, uint64_t length);
 bool tmk_packer_discard(struct tmk_packer *p, uint16_t disk, uint64_t offset, uint64_t length);

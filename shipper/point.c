@@ -10,6 +10,7 @@
 #include "attempt.h"
 #include "log.h"
 #include "script.h"
+#include "sum.h"
 #include "util.h"
 
 #define QUIET_ROUNDS 4 /* unproven rounds after which filesystems are frozen, if that is allowed */
@@ -149,7 +150,7 @@ const struct tmk_mark *tmk_point_close_round(struct tmk_point_maker *p, uint64_t
 	char why[192];
 	bool proven;
 
-	if (p->stage != TMK_POINT_ASKED || p->now.wish.app)
+	if (p->stage != TMK_POINT_ASKED || p->now.wish.app || tmk_follow_on(p->parts.follow))
 		return NULL;
 	if (tmk_source_proof(p->parts.source, gap, &proven, why, err))
 		return NULL;
@@ -163,6 +164,54 @@ const struct tmk_mark *tmk_point_close_round(struct tmk_point_maker *p, uint64_t
 	fill_mark(p, gap, tmk_clock_ns());
 	p->stage = TMK_POINT_SENT;
 	return &p->mark;
+}
+
+/* ---- by a mark in the log ---- */
+
+static void cut(struct tmk_point_maker *p)
+{
+	struct tmk_error err;
+	int rc = tmk_follow_cut(p->parts.follow, p->now.wish.id, &err);
+
+	if (!rc) {
+		p->now.cut_time = tmk_clock_ns();
+		p->stage = TMK_POINT_CUT;
+	} else {
+		snprintf(p->now.why, sizeof(p->now.why), "%s", err.text);
+	}
+}
+
+/* A point that nobody asked for: all that is written behind it is not in the log. */
+static bool last_before_a_gap(struct tmk_point_maker *p, const uint8_t id[16])
+{
+	static const uint8_t own[16];
+	struct tmk_wish wish = {.automatic = true};
+
+	if (memcmp(id, own, sizeof(own)) || (p->stage != TMK_POINT_NONE && (p->stage != TMK_POINT_ASKED || p->now.wish.app)))
+		return false;
+	if (p->stage == TMK_POINT_NONE) {
+		tmk_random(wish.id, sizeof(wish.id));
+		tmk_point_ask(p, &wish);
+	}
+	p->now.cut_time = tmk_clock_ns();
+	return true;
+}
+
+const struct tmk_mark *tmk_point_marked(const uint8_t id[16], bool good, uint64_t gap, void *context)
+{
+	struct tmk_point_maker *p = context;
+	bool ours = p->stage == TMK_POINT_CUT && !memcmp(id, p->now.wish.id, sizeof(p->now.wish.id));
+
+	if (good && (ours || last_before_a_gap(p, id))) {
+		fill_mark(p, gap, p->now.cut_time);
+		p->stage = TMK_POINT_SENT;
+		return &p->mark;
+	}
+	if (ours) {
+		snprintf(p->now.why, sizeof(p->now.why), "not every write before it was in the log");
+		p->stage = TMK_POINT_ASKED;
+	}
+	return NULL;
 }
 
 /* ---- with freezing ---- */
@@ -188,11 +237,13 @@ static bool overdue(const struct tmk_point_maker *p)
 
 static void step_asked(struct tmk_point_maker *p, bool resting)
 {
-	bool may_freeze = p->parts.config->freeze || !p->now.wish.automatic;
+	bool may_freeze = p->parts.config->freeze || !p->now.wish.automatic, on = tmk_follow_on(p->parts.follow);
 
-	if (p->now.wish.app && resting)
+	if (p->now.wish.app && resting && (!on || tmk_follow_streaming(p->parts.follow)))
 		begin_attempt(p);
-	else if (p->rounds >= QUIET_ROUNDS && may_freeze && resting)
+	else if (!p->now.wish.app && tmk_follow_streaming(p->parts.follow))
+		cut(p);
+	else if (p->rounds >= QUIET_ROUNDS && may_freeze && resting && !on)
 		begin_attempt(p);
 	else if (overdue(p))
 		end(p, -EBUSY, p->now.why[0] ? p->now.why : "the disks could not be copied in time");
@@ -206,6 +257,31 @@ static int little_left(struct tmk_point_maker *p, bool *little, struct tmk_error
 
 	*little = !rc && now + taken <= p->parts.config->freeze_memory / 2;
 	return rc;
+}
+
+/* The filesystems are flushed and frozen, the mark goes into the log, and they are thawed. */
+static void cut_frozen(struct tmk_point_maker *p)
+{
+	struct tmk_error err;
+	char why[256];
+	bool proven;
+	int rc = tmk_attempt_cut(p->attempt, p->parts.follow, p->now.wish.id, &proven, why, &err);
+
+	p->now.frozen_ms = tmk_attempt_frozen_ms(p->attempt);
+	p->now.cut_time = tmk_attempt_cut_time(p->attempt);
+	if (rc) {
+		end(p, rc, err.text);
+		return;
+	}
+	end_attempt(p);
+	if (!proven)
+		snprintf(p->now.why, sizeof(p->now.why), "%s", why);
+	if (proven)
+		p->stage = TMK_POINT_CUT;
+	else if (++p->attempts == ATTEMPTS)
+		end(p, -EBUSY, why);
+	else
+		p->stage = TMK_POINT_ASKED;
 }
 
 static void copy(struct tmk_point_maker *p)
@@ -250,6 +326,11 @@ static void step_settling(struct tmk_point_maker *p, bool resting)
 	}
 	if (rc || !quick || !resting)
 		return;
+	if (tmk_follow_on(p->parts.follow)) {
+		if (tmk_follow_streaming(p->parts.follow))
+			cut_frozen(p);
+		return;
+	}
 	rc = little_left(p, &little, &err);
 	if (!rc && little) {
 		copy(p);
@@ -284,6 +365,15 @@ static void step_sent(struct tmk_point_maker *p, bool resting)
 		tmk_point_reset(p);
 }
 
+/* Its record comes, unless the log was given up with it. */
+static void step_cut(struct tmk_point_maker *p)
+{
+	if (overdue(p))
+		end(p, -EBUSY, p->now.why[0] ? p->now.why : "the log was not followed up to the mark in time");
+	else if (!tmk_follow_on(p->parts.follow))
+		p->stage = TMK_POINT_ASKED;
+}
+
 void tmk_point_step(struct tmk_point_maker *p, bool resting)
 {
 	switch (p->stage) {
@@ -291,6 +381,9 @@ void tmk_point_step(struct tmk_point_maker *p, bool resting)
 		return;
 	case TMK_POINT_ASKED:
 		step_asked(p, resting);
+		return;
+	case TMK_POINT_CUT:
+		step_cut(p);
 		return;
 	case TMK_POINT_SETTLING:
 		step_settling(p, resting);

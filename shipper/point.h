@@ -4,7 +4,10 @@
  *
  *   NONE -> ASKED       somebody, or the clock, wants a point
  *   ASKED -> SENT       a round was read and proven while nothing was written: its end is the point, nothing was frozen
+ *   ASKED -> CUT        streaming: a mark was put into the log, and nothing was frozen
  *   ASKED -> SETTLING   an app point, or a disk too busy: scripts, syncfs, then the freeze (attempt.h)
+ *   SETTLING -> CUT     streaming: frozen for as long as it takes to put a mark into the log
+ *   CUT -> SENT         the log was followed up to there, and it is a point; or -> ASKED, it is none
  *   SETTLING -> SHIPPING -> SENT
  *   SENT -> NONE        acked; or the session was lost with it: -> ASKED
  *   any -> NONE         given up, with the reason
@@ -18,12 +21,13 @@
 
 #include "config.h"
 #include "error.h"
+#include "follow.h"
 #include "packer.h"
 #include "reader.h"
 #include "source.h"
 #include "stream.h"
 
-enum tmk_point_stage { TMK_POINT_NONE, TMK_POINT_ASKED, TMK_POINT_SETTLING, TMK_POINT_SHIPPING, TMK_POINT_SENT };
+enum tmk_point_stage { TMK_POINT_NONE, TMK_POINT_ASKED, TMK_POINT_CUT, TMK_POINT_SETTLING, TMK_POINT_SHIPPING, TMK_POINT_SENT };
 
 struct tmk_wish {
 	bool app;
@@ -48,6 +52,7 @@ struct tmk_point_parts {
 	struct tmk_stream *stream;
 	struct tmk_reader_ring *reader;
 	struct tmk_packer *packer;
+	struct tmk_follow *follow;
 	void (*done)(const struct tmk_outcome *outcome, void *context);
 	void *context;
 };
@@ -60,6 +65,9 @@ enum tmk_point_stage tmk_point_stage(const struct tmk_point_maker *p);
 void tmk_point_ask(struct tmk_point_maker *p, const struct tmk_wish *wish);
 /* A round has been read: if its end can be the point that is wished for, the mark to close it with, else NULL. */
 const struct tmk_mark *tmk_point_close_round(struct tmk_point_maker *p, uint64_t gap, struct tmk_error *err);
+/* As tmk_follow_marked; context is the point maker. A mark of the module's own, the last one before a gap, becomes a point of its
+ * own, or the one that is wished for. */
+const struct tmk_mark *tmk_point_marked(const uint8_t id[16], bool good, uint64_t gap, void *context);
 /* Goes as far as it can. resting: no round is under way and everything is acked. */
 void tmk_point_step(struct tmk_point_maker *p, bool resting);
 /* The session's window was dropped: what was sent of a point is void. */

@@ -58,8 +58,20 @@ static enum tmk_protection_state state_of(const struct tmk_protection *p, const 
 	if (!p->work.stream)
 		return TMK_STATE_STARTING;
 	if (s->connected)
-		return TMK_STATE_CATCHING_UP;
+		return tmk_follow_streaming(p->work.follow) ? TMK_STATE_STREAMING : TMK_STATE_CATCHING_UP;
 	return s->refused ? TMK_STATE_FENCED : TMK_STATE_DISCONNECTED;
+}
+
+static uint64_t log_bytes(const struct tmk_follow *f)
+{
+	return tmk_follow_on(f) ? tmk_follow_log(f)->head - tmk_follow_log(f)->tail : 0;
+}
+
+static uint64_t latest(const struct tmk_work *w, uint64_t now)
+{
+	if (!tmk_follow_streaming(w->follow))
+		return 0;
+	return tmk_follow_idle(w->follow) ? now : tmk_stream_state(w->stream)->latest_ms;
 }
 
 static void snapshot_stream(struct tmk_protection *p, uint64_t now)
@@ -71,7 +83,8 @@ static void snapshot_stream(struct tmk_protection *p, uint64_t now)
 	st->round_bytes = tmk_round_bytes(w->round);
 	st->round_done = tmk_round_done(w->round);
 	st->dirty_bytes = w->dirty;
-	st->lag_bytes = w->dirty + w->taken;
+	st->lag_bytes = w->dirty + w->taken + log_bytes(w->follow);
+	st->latest_ms = latest(w, now);
 	st->sent_disk_bytes = s->acked_disk_bytes + s->queued_disk_bytes;
 	st->sent_wire_bytes = s->sent_wire_bytes;
 	st->acked_chunk = s->acked;
@@ -169,7 +182,7 @@ static struct tmk_protection *allocate(const struct tmk_config *config, struct t
 	p->paused = spec->paused;
 	p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&p->lock, NULL);
-	tmk_source_init(&p->work.source, trackers, spec);
+	tmk_source_init(&p->work.source, trackers, spec, config->ring);
 	p->work.first_copy = p->status.first_copy = true;
 	p->work.rate_at = p->status.started_ms = tmk_now_ms();
 	p->work.app_at = p->work.rate_at + config->app_every;

@@ -17,9 +17,11 @@ struct tmk_round {
 	struct tmk_stream *stream;
 	struct tmk_reader_ring *reader;
 	struct tmk_packer *packer;
+	struct tmk_follow *follow;
 	enum tmk_round_state state;
 	struct tmk_take take;
-	bool open; /* the fence has let it through */
+	bool open;	 /* fence and order have let it through */
+	uint64_t behind; /* E: the log's head when the last read had returned */
 	bool hashed;
 	uint64_t resets, forgotten; /* of the stream, at the take */
 	uint64_t done;
@@ -34,7 +36,7 @@ struct tmk_round {
 };
 
 int tmk_round_new(struct tmk_round **out, struct tmk_source *source, struct tmk_stream *stream, struct tmk_reader_ring *reader,
-		  struct tmk_packer *packer)
+		  struct tmk_packer *packer, struct tmk_follow *follow)
 {
 	struct tmk_round *r = calloc(1, sizeof(*r));
 
@@ -44,6 +46,7 @@ int tmk_round_new(struct tmk_round **out, struct tmk_source *source, struct tmk_
 	r->stream = stream;
 	r->reader = reader;
 	r->packer = packer;
+	r->follow = follow;
 	*out = r;
 	return 0;
 }
@@ -73,6 +76,8 @@ int tmk_round_begin(struct tmk_round *r, struct tmk_error *err)
 	r->open = r->hashed = false;
 	r->from = r->count = r->next = r->done = r->again_count = 0;
 	tmk_packer_reset(r->packer);
+	if (tmk_follow_on(r->follow))
+		tmk_follow_hold(r->follow, r->take.position);
 	r->state = TMK_ROUND_READING;
 	return 0;
 }
@@ -248,19 +253,40 @@ static int pack(struct tmk_round *r, struct tmk_error *err)
 	return rc == -EAGAIN ? 0 : rc;
 }
 
+/* From here on reads go on the stream: it is no state before the round has ended. */
+static int open_gate(struct tmk_round *r, struct tmk_error *err)
+{
+	int rc;
+
+	if (!tmk_follow_reached(r->follow, r->take.position))
+		return 0;
+	rc = tmk_source_settled(r->source, &r->take, &r->open, err);
+	if (!rc && r->open)
+		tmk_follow_unsynced(r->follow);
+	return rc;
+}
+
+static int rest(struct tmk_round *r, struct tmk_error *err)
+{
+	const struct tmk_stream_state *s = tmk_stream_state(r->stream);
+
+	r->state = TMK_ROUND_IDLE;
+	if (r->resets != s->resets || r->forgotten != s->forgotten)
+		return 0;
+	tmk_follow_synced(r->follow, r->take.log_gap, r->behind);
+	/* by acks and results, and nothing was taken since: all that is in `taken` was read */
+	return tmk_source_release_rest(r->source, err);
+}
+
 int tmk_round_step(struct tmk_round *r, struct tmk_error *err)
 {
 	int rc;
 
-	if (r->state == TMK_ROUND_DRAINING && tmk_stream_drained(r->stream)) {
-		r->state = TMK_ROUND_IDLE;
-		/* by acks and results, and nothing was taken since: all that is in `taken` was read */
-		if (r->resets == tmk_stream_state(r->stream)->resets && r->forgotten == tmk_stream_state(r->stream)->forgotten)
-			return tmk_source_release_rest(r->source, err);
-	}
+	if (r->state == TMK_ROUND_DRAINING && tmk_stream_drained(r->stream))
+		return rest(r, err);
 	if (r->state != TMK_ROUND_READING)
 		return 0;
-	rc = r->open ? 0 : tmk_source_settled(r->source, &r->take, &r->open, err);
+	rc = r->open ? 0 : open_gate(r, err);
 	if (rc || !r->open)
 		return rc;
 	rc = pack(r, err);
@@ -287,14 +313,20 @@ int tmk_round_finish(struct tmk_round *r, const struct tmk_mark *mark, struct tm
 		}
 	}
 	if (!rc)
-		r->state = TMK_ROUND_DRAINING;
-	return rc;
+		rc = tmk_follow_look(r->follow, err);
+	if (rc)
+		return rc;
+	r->behind = tmk_follow_log(r->follow)->head;
+	tmk_follow_hold(r->follow, UINT64_MAX);
+	r->state = TMK_ROUND_DRAINING;
+	return 0;
 }
 
 void tmk_round_abort(struct tmk_round *r)
 {
 	tmk_reader_drain(r->reader);
 	tmk_packer_reset(r->packer);
+	tmk_follow_hold(r->follow, UINT64_MAX);
 	r->state = TMK_ROUND_IDLE;
 }
 

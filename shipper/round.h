@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A round: take, read what was taken, pack, send, wait until all of it is acked, and compared where hashes were sent (I4, R11). A
- * step at a time: nothing here waits. Owned by the protection's thread.
+ * A round: take, fence, order (what is read goes behind what the log has before F, and before all behind it), read what was taken,
+ * pack, send, wait until all of it is acked, and compared where hashes were sent (I4, R11). A step at a time: nothing here waits. Owned by the protection's thread.
  */
 #ifndef TMK_ROUND_H
 #define TMK_ROUND_H
@@ -10,6 +10,7 @@
 
 #include "config.h"
 #include "error.h"
+#include "follow.h"
 #include "reader.h"
 #include "source.h"
 #include "stream.h"
@@ -23,9 +24,9 @@ enum tmk_round_state {
 
 struct tmk_round;
 
-/* reader and packer stay the caller's; between rounds others may use them. */
+/* reader, packer and follow stay the caller's; between rounds others may use them. */
 int tmk_round_new(struct tmk_round **out, struct tmk_source *source, struct tmk_stream *stream, struct tmk_reader_ring *reader,
-		  struct tmk_packer *packer);
+		  struct tmk_packer *packer, struct tmk_follow *follow);
 void tmk_round_free(struct tmk_round *r);
 enum tmk_round_state tmk_round_state(const struct tmk_round *r);
 /* From IDLE. */
@@ -38,7 +39,7 @@ int tmk_round_finish(struct tmk_round *r, const struct tmk_mark *mark, struct tm
 void tmk_round_abort(struct tmk_round *r);
 /* It sent hashes: until their results are there nobody knows what its end is (no point), and a session that is lost voids it. */
 bool tmk_round_hashed(const struct tmk_round *r);
-/* Waits for writes that were under way at the take: look again soon. */
+/* Waits for writes that were under way at the take, or for the log's records before it: look again soon. */
 bool tmk_round_fenced(const struct tmk_round *r);
 uint64_t tmk_round_gap(const struct tmk_round *r);   /* of its take */
 uint64_t tmk_round_bytes(const struct tmk_round *r); /* it took */

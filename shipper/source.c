@@ -12,10 +12,11 @@
 #define SURE_MS 10000	/* a read error that lasts so long is the medium's */
 #define BLOCK_MIN 4096u /* reads and scratch never divide a block of this size */
 
-void tmk_source_init(struct tmk_source *s, struct tmk_trackers *trackers, const struct tmk_spec *spec)
+void tmk_source_init(struct tmk_source *s, struct tmk_trackers *trackers, const struct tmk_spec *spec, uint64_t ring)
 {
 	memset(s, 0, sizeof(*s));
 	s->trackers = trackers;
+	s->ring = ring;
 	s->spec = *spec;
 }
 
@@ -59,6 +60,7 @@ static void describe(const struct tmk_source *s, uint16_t i, struct tmk_tracker_
 	memcpy(out->identity, d->identity, sizeof(out->identity));
 	memcpy(out->protection, s->spec.protection, sizeof(out->protection));
 	out->path = d->path;
+	out->ring = s->ring;
 }
 
 /* The other tracker may have had the disks before: of what it saw since, this one's first take knows nothing less. */
@@ -262,6 +264,15 @@ int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, 
 	return rc;
 }
 
+int tmk_source_release_log(struct tmk_source *s, uint64_t position, struct tmk_error *err)
+{
+	struct tmk_tracker *t = tmk_marks_lock(s->marks);
+	int rc = tmk_tracker_release_log(t, s->slots[0], position, err);
+
+	tmk_marks_unlock(s->marks);
+	return rc;
+}
+
 int tmk_source_marked(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *marked, struct tmk_error *err)
 {
 	struct tmk_tracker *t = tmk_marks_lock(s->marks);
@@ -458,6 +469,15 @@ int tmk_source_set_cookie(struct tmk_source *s, const struct tmk_cookie *cookie,
 	return rc;
 }
 
+static int remind(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, struct tmk_error *err)
+{
+	struct tmk_tracker *t = tmk_marks_lock(s->marks);
+	int rc = tmk_tracker_remind(t, s->slots[disk], extent, err);
+
+	tmk_marks_unlock(s->marks);
+	return rc;
+}
+
 int tmk_source_bad(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_t length, struct tmk_error *err)
 {
 	uint64_t now = tmk_now_ms();
@@ -468,7 +488,8 @@ int tmk_source_bad(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_
 		if (b->at.disk != disk || b->at.offset != offset)
 			continue;
 		b->sure |= now - b->since >= SURE_MS;
-		return tmk_source_mark(s, disk, (struct tmk_extent){offset, length}, err);
+		return b->sure ? remind(s, disk, (struct tmk_extent){offset, length}, err)
+			       : tmk_source_mark(s, disk, (struct tmk_extent){offset, length}, err);
 	}
 	if (s->bad_count == TMK_BAD_MAX)
 		return tmk_error_set(err, -EIO, "%s: more than %d blocks cannot be read; the disk is failing",

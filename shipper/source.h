@@ -21,6 +21,7 @@
 #define TMK_BAD_MAX 1024
 struct tmk_source {
 	struct tmk_trackers *trackers;
+	uint64_t ring;		 /* bytes of the log, if the tracker has one */
 	struct tmk_marks *marks; /* of the tracker that was chosen at attach; NULL: none yet */
 	struct tmk_spec spec;
 	bool attached;
@@ -43,7 +44,8 @@ struct tmk_source {
 	} bad[TMK_BAD_MAX];
 };
 
-void tmk_source_init(struct tmk_source *s, struct tmk_trackers *trackers, const struct tmk_spec *spec);
+/* ring: bytes of the log, for a tracker that has one. */
+void tmk_source_init(struct tmk_source *s, struct tmk_trackers *trackers, const struct tmk_spec *spec, uint64_t ring);
 /* Finds the disks, checks that they are what they were at protect (-ESTALE), attaches them. */
 int tmk_source_attach(struct tmk_source *s, struct tmk_error *err);
 void tmk_source_detach(struct tmk_source *s);
@@ -63,6 +65,8 @@ int tmk_source_poll(struct tmk_source *s, struct tmk_error *err);
 /* Whether a block of the range is marked: in either map; in `taken`. What was missed shows only after a poll. */
 int tmk_source_marked(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *marked, struct tmk_error *err);
 int tmk_source_taken(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, bool *taken, struct tmk_error *err);
+/* The log's room up to there. */
+int tmk_source_release_log(struct tmk_source *s, uint64_t position, struct tmk_error *err);
 int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, size_t count, struct tmk_error *err);
 /* The proof (R17): nothing outside scratch was written since the take that had this gap count, and no event was missed. If not,
  * why (192 bytes) says who wrote. */

@@ -13,6 +13,8 @@ static const char *state_name(enum tmk_protection_state state)
 		return "starting";
 	case TMK_STATE_CATCHING_UP:
 		return "catching up";
+	case TMK_STATE_STREAMING:
+		return "streaming";
 	case TMK_STATE_PAUSED:
 		return "paused";
 	case TMK_STATE_DISCONNECTED:
@@ -92,7 +94,7 @@ static json_t *eta(const struct tmk_protection_status *s)
 json_t *tmk_status_json(const struct tmk_protection_status *s, const struct tmk_spec *spec)
 {
 	uint64_t now = tmk_now_ms(), since = s->point.known ? s->point.at_ms : s->started_ms;
-	bool connected = s->state == TMK_STATE_CATCHING_UP;
+	bool connected = s->state == TMK_STATE_CATCHING_UP || s->state == TMK_STATE_STREAMING;
 	json_t *o = json_object();
 
 	json_object_set_new(o, "name", json_string(spec->name));
@@ -108,6 +110,7 @@ json_t *tmk_status_json(const struct tmk_protection_status *s, const struct tmk_
 	json_object_set_new(o, "dirty_bytes", integer(s->dirty_bytes));
 	json_object_set_new(o, "lag_bytes", integer(s->lag_bytes));
 	json_object_set_new(o, "lag_seconds", json_real((double)(now - since) / 1000));
+	json_object_set_new(o, "latest_seconds", s->latest_ms ? json_real((double)(now - s->latest_ms) / 1000) : json_null());
 	json_object_set_new(o, "sent_disk_bytes", integer(s->sent_disk_bytes));
 	json_object_set_new(o, "sent_wire_bytes", integer(s->sent_wire_bytes));
 	json_object_set_new(o, "acked_chunk", integer(s->acked_chunk));

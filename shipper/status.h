@@ -14,6 +14,7 @@
 enum tmk_protection_state {
 	TMK_STATE_STARTING,
 	TMK_STATE_CATCHING_UP,
+	TMK_STATE_STREAMING,
 	TMK_STATE_PAUSED,
 	TMK_STATE_DISCONNECTED,
 	TMK_STATE_FENCED
@@ -42,6 +43,7 @@ struct tmk_protection_status {
 	uint64_t acked_chunk, generation, bad_bytes;
 	struct tmk_tracker_status trackers[TMK_DISKS_MAX];
 	struct tmk_status_point point;
+	uint64_t latest_ms; /* monotonic: how the disks were then the target has, if they are streamed; 0: they are not */
 	struct tmk_verify_state verify;
 };
 

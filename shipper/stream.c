@@ -38,6 +38,7 @@ struct tmk_stream {
 	struct tmk_cookie acked; /* last acked chunk, current epoch */
 	uint64_t number;	 /* of the last chunk made */
 	uint8_t hash[TMK_HASH_SIZE];
+	uint64_t log_through;		/* of the chunks that are made from now on */
 	uint8_t marked[16];		/* id of the last mark acked */
 	uint32_t window;		/* chunks under way at most, as the target says */
 	uint64_t sent_before;		/* bytes on the wire in sessions before this one */
@@ -225,7 +226,8 @@ static int settle(struct tmk_stream *s, struct tmk_packed *p, struct tmk_error *
 }
 
 /* The cookie first, then the marks: killed in between, this source knows what the target has, and reads it once more. The other
- * way round it would go on behind a chunk that the target lost, without its marks (I2, R3). */
+ * way round it would go on behind a chunk that the target lost, without its marks (I2, R3). And the log's room before the marks:
+ * else a new shipper would send records again that are older than what it read, and is not to read again. */
 static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err)
 {
 	struct tmk_packed *p;
@@ -240,9 +242,13 @@ static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err
 		s->acked.number = p->number;
 		memcpy(s->acked.hash, p->hash, sizeof(s->acked.hash));
 		s->state.acked_disk_bytes += p->disk_bytes;
+		if (p->consistent)
+			s->state.latest_ms = p->sealed_ms;
 		if (p->marked)
 			memcpy(s->marked, p->mark_id, sizeof(s->marked));
 		rc = set_cookie(s, err);
+		if (!rc && p->log_through)
+			rc = tmk_source_release_log(s->source, p->log_through, err);
 		if (!rc)
 			rc = settle(s, p, err);
 		else
@@ -587,12 +593,24 @@ bool tmk_stream_open(const struct tmk_stream *s)
 
 bool tmk_stream_drained(const struct tmk_stream *s)
 {
+	return !s->flight.owed && !s->awaiting.count;
+}
+
+void tmk_stream_carries(struct tmk_stream *s, uint64_t position)
+{
+	s->log_through = position;
+}
+
+bool tmk_stream_empty(const struct tmk_stream *s)
+{
 	return !s->flight.count && !s->awaiting.count;
 }
 
 int tmk_stream_seal(struct tmk_stream *s, struct tmk_packer *packer, const struct tmk_mark *mark, struct tmk_error *err)
 {
-	struct tmk_chain chain = {.number = s->number + 1, .generation = s->source->spec.generation};
+	struct tmk_chain chain = {.number = s->number + 1,
+				  .generation = s->source->spec.generation,
+				  .log_through = s->log_through};
 	struct tmk_packed *packed;
 	int rc;
 

@@ -32,6 +32,7 @@ struct tmk_stream_state {
 	uint64_t queued_disk_bytes;
 	uint64_t sent_wire_bytes;
 	uint64_t acked_disk_bytes; /* since the start */
+	uint64_t latest_ms;	   /* monotonic: when the last acked chunk whose end is a consistent state was sealed; 0: none */
 	uint64_t resets;	   /* how often the window was dropped: a round that began before is void */
 	uint64_t forgotten;	   /* how often results of hashes were given up: a round with hashes is void */
 	bool holds;		   /* the replica may hold what is in doubt: hash first */
@@ -50,9 +51,13 @@ void tmk_stream_disconnect(struct tmk_stream *s);
 int tmk_stream_pump(struct tmk_stream *s, struct tmk_error *err);
 /* True while the window has room for another chunk. */
 bool tmk_stream_open(const struct tmk_stream *s);
-bool tmk_stream_drained(const struct tmk_stream *s); /* nothing unacked, no hash uncompared */
+/* Nothing unacked that was read or ends in a mark, no hash uncompared. What came from the log may be under way. */
+bool tmk_stream_drained(const struct tmk_stream *s);
+bool tmk_stream_empty(const struct tmk_stream *s); /* that neither */
 /* Results that are still to come do not count any more, and release nothing. */
 void tmk_stream_forget(struct tmk_stream *s);
+/* The chunks sealed from now on carry the log up to there, with those before them (I2). 0: there is no log. */
+void tmk_stream_carries(struct tmk_stream *s, uint64_t position);
 /* Seals what the packer holds as the next chunk of the chain and sends it. mark may be NULL. */
 int tmk_stream_seal(struct tmk_stream *s, struct tmk_packer *packer, const struct tmk_mark *mark, struct tmk_error *err);
 const struct tmk_stream_state *tmk_stream_state(const struct tmk_stream *s);

@@ -128,12 +128,22 @@ int tmk_tracker_release(struct tmk_tracker *t, int slot, struct tmk_extent exten
 	return rc ? rc : t->backend->release(t, slot, extent, err);
 }
 
-int tmk_tracker_mark(struct tmk_tracker *t, int slot, struct tmk_extent extent, struct tmk_error *err)
+static int mark(struct tmk_tracker *t, int slot, struct tmk_extent extent, bool gap, struct tmk_error *err)
 {
 	struct tmk_blocks b;
 	int rc = view(t, slot, TMK_NOW, extent, &b, err);
 
-	return rc || !extent.length ? rc : t->backend->mark(t, slot, extent, err);
+	return rc || !extent.length ? rc : t->backend->mark(t, slot, extent, gap, err);
+}
+
+int tmk_tracker_mark(struct tmk_tracker *t, int slot, struct tmk_extent extent, struct tmk_error *err)
+{
+	return mark(t, slot, extent, true, err);
+}
+
+int tmk_tracker_remind(struct tmk_tracker *t, int slot, struct tmk_extent extent, struct tmk_error *err)
+{
+	return mark(t, slot, extent, false, err);
 }
 
 int tmk_tracker_doubt(struct tmk_tracker *t, int slot, const char *reason, struct tmk_error *err)
@@ -144,6 +154,39 @@ int tmk_tracker_doubt(struct tmk_tracker *t, int slot, const char *reason, struc
 int tmk_tracker_gap(struct tmk_tracker *t, const int *slots, size_t count, uint64_t *gap, struct tmk_error *err)
 {
 	return t->backend->gap(t, slots, count, gap, err);
+}
+
+/* ---- the log ---- */
+
+static int no_log(struct tmk_error *err)
+{
+	return tmk_error_set(err, -EOPNOTSUPP, "this tracker has no log");
+}
+
+int tmk_tracker_log(struct tmk_tracker *t, int slot, struct tmk_log *out, struct tmk_error *err)
+{
+	memset(out, 0, sizeof(*out));
+	return t->backend->log ? t->backend->log(t, slot, out, err) : 0;
+}
+
+int tmk_tracker_ring(struct tmk_tracker *t, int slot, const void **ring, struct tmk_error *err)
+{
+	return t->backend->ring ? t->backend->ring(t, slot, ring, err) : no_log(err);
+}
+
+int tmk_tracker_switch(struct tmk_tracker *t, int slot, bool on, bool both, struct tmk_error *err)
+{
+	return t->backend->switch_log ? t->backend->switch_log(t, slot, on, both, err) : no_log(err);
+}
+
+int tmk_tracker_cut(struct tmk_tracker *t, int slot, const uint8_t id[16], uint64_t *gap, struct tmk_error *err)
+{
+	return t->backend->cut ? t->backend->cut(t, slot, id, gap, err) : no_log(err);
+}
+
+int tmk_tracker_release_log(struct tmk_tracker *t, int slot, uint64_t position, struct tmk_error *err)
+{
+	return t->backend->release_log ? t->backend->release_log(t, slot, position, err) : no_log(err);
 }
 
 /* ---- the rest ---- */

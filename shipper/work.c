@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "streaming.h"
 #include "sum.h"
 #include "util.h"
 
@@ -61,15 +62,24 @@ void tmk_work_close(struct tmk_work *w)
 	tmk_verify_free(w->verify);
 	tmk_point_free(w->point);
 	tmk_round_free(w->round);
+	tmk_follow_free(w->follow);
 	tmk_packer_free(w->packer);
 	tmk_reader_close(w->reader);
 	tmk_stream_free(w->stream);
 	w->verify = NULL;
 	w->point = NULL;
 	w->round = NULL;
+	w->follow = NULL;
 	w->packer = NULL;
 	w->reader = NULL;
 	w->stream = NULL;
+}
+
+static const struct tmk_mark *marked(const uint8_t id[16], bool good, uint64_t gap, void *context)
+{
+	struct tmk_work *w = context;
+
+	return tmk_point_marked(id, good, gap, w->point);
 }
 
 static int open_parts(struct tmk_protection *p, struct tmk_error *err)
@@ -84,16 +94,22 @@ static int open_parts(struct tmk_protection *p, struct tmk_error *err)
 	if (!rc)
 		rc = tmk_stream_new(&w->stream, p->config, &w->source);
 	if (!rc)
-		rc = tmk_round_new(&w->round, &w->source, w->stream, w->reader, w->packer);
+		rc = tmk_follow_new(&w->follow, &w->source, w->stream, marked, w);
+	if (!rc)
+		rc = tmk_round_new(&w->round, &w->source, w->stream, w->reader, w->packer, w->follow);
 	parts.stream = w->stream;
 	parts.reader = w->reader;
 	parts.packer = w->packer;
+	parts.follow = w->follow;
 	if (!rc)
 		rc = tmk_point_new(&w->point, &parts);
 	if (!rc)
 		rc = tmk_verify_new(&w->verify,
 				    &(struct tmk_verify_parts){p->config, &w->source, w->stream, w->reader, w->packer});
-	return rc ? tmk_error_sys(err, rc, "cannot set up the protection") : 0;
+	if (rc)
+		return tmk_error_sys(err, rc, "cannot set up the protection");
+	w->both = w->streamed = false;
+	return tmk_follow_open(w->follow, err);
 }
 
 int tmk_work_attach(struct tmk_protection *p, struct tmk_error *err)
@@ -239,7 +255,9 @@ static bool round_due(struct tmk_protection *p)
 		return false;
 	if (!w->round_read)
 		return now >= w->round_at + BUSY_MS;
-	if (stage == TMK_POINT_ASKED)
+	if (tmk_follow_on(w->follow) && !tmk_follow_streaming(w->follow))
+		return now >= due;
+	if (stage == TMK_POINT_ASKED && !tmk_follow_on(w->follow))
 		return now >= due;
 	if (bad && now >= w->bad_at)
 		return true;
@@ -345,19 +363,27 @@ static int verify(struct tmk_protection *p, struct tmk_error *err)
 {
 	struct tmk_work *w = &p->work;
 	bool dirty = w->dirty > tmk_source_bad_bytes(&w->source, true), wanted = tmk_point_stage(w->point) != TMK_POINT_NONE;
+	bool may, open = false;
+	int rc;
 
 	take_verify_wish(p);
-	if (!tmk_verify_active(w->verify) && resting(w) && w->round_read && !wanted && !round_due(p) &&
-	    tmk_stream_state(w->stream)->connected && tmk_verify_due(w->verify))
+	may = !tmk_verify_active(w->verify) && resting(w) && w->round_read && !wanted && !round_due(p) &&
+	      tmk_stream_state(w->stream)->connected && tmk_verify_due(w->verify);
+	rc = may || tmk_verify_active(w->verify) ? tmk_streaming_verify_may(w, &open, err) : tmk_streaming_verify_over(w, err);
+	if (rc)
+		return rc;
+	if (may && open)
 		tmk_verify_begin(w->verify);
-	return tmk_verify_step(w->verify, dirty || wanted, err);
+	return tmk_verify_step(w->verify, (dirty && !w->both) || wanted, err);
 }
 
 static int all_work(struct tmk_protection *p, struct tmk_error *err)
 {
 	struct tmk_work *w = &p->work;
-	int rc = verify(p, err);
+	int rc = tmk_streaming_step(p, resting(w), err);
 
+	if (!rc)
+		rc = verify(p, err);
 	if (!rc)
 		rc = read_rounds(p, err);
 	if (rc)
@@ -419,7 +445,7 @@ void tmk_work_turn(struct tmk_protection *p)
 int tmk_work_patience(const struct tmk_work *w)
 {
 	enum tmk_point_stage stage;
-	int delay;
+	int delay, follow;
 
 	if (!w->stream || tmk_now_ms() < w->fault_until)
 		return TMK_WORK_SNAPSHOT_MS;
@@ -429,5 +455,7 @@ int tmk_work_patience(const struct tmk_work *w)
 	if (stage != TMK_POINT_NONE && stage != TMK_POINT_SENT)
 		return BUSY_MS;
 	delay = tmk_reader_delay(w->reader);
-	return delay >= 0 && delay < TMK_WORK_SNAPSHOT_MS ? delay + 1 : TMK_WORK_SNAPSHOT_MS;
+	delay = delay >= 0 && delay < TMK_WORK_SNAPSHOT_MS ? delay + 1 : TMK_WORK_SNAPSHOT_MS;
+	follow = tmk_follow_patience(w->follow);
+	return follow >= 0 && follow < delay ? follow : delay;
 }

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "follow.h"
 #include "packer.h"
 #include "point.h"
 #include "protection.h"
@@ -27,6 +28,7 @@ struct tmk_work {
 	struct tmk_stream *stream;
 	struct tmk_reader_ring *reader;
 	struct tmk_packer *packer;
+	struct tmk_follow *follow;
 	struct tmk_round *round;
 	struct tmk_point_maker *point;
 	struct tmk_verify *verify;
@@ -34,6 +36,9 @@ struct tmk_work {
 	bool round_read;	    /* a round was read to its end since the session's start: points may be asked for */
 	bool rested;		    /* resting(), when last looked at */
 	bool told;		    /* why there is no session was logged */
+	bool both;		    /* what is logged is marked, too: a verify compares, or is about to */
+	struct tmk_take gate;	    /* for that: where the log stood, and what was under way then */
+	bool streamed;		    /* tmk_follow_streaming(), when last looked at */
 	uint64_t resets, forgotten; /* of the stream, as last seen */
 	uint64_t connect_at, backoff;
 	uint64_t connected_at, connected_acked; /* the session's start, and the last acked chunk then */

@@ -24,7 +24,7 @@
 #define SHORT (MIB + 2560) /* size of disk 1: no whole blocks */
 
 /* ---- what happened ---- */
-enum what { NOTHING, COOKIE, MARK, MARK_ALL, DOUBT, RELEASE, SENT, HEARD, PING, BYE };
+enum what { NOTHING, COOKIE, MARK, MARK_ALL, DOUBT, RELEASE, RELEASE_LOG, SENT, HEARD, PING, BYE };
 static struct event {
 	enum what what;
 	uint16_t disk;
@@ -100,6 +100,12 @@ int tmk_source_doubt(struct tmk_source *s, const char *reason, struct tmk_error 
 	(void)s, (void)e;
 	ck_assert_uint_gt(strlen(reason), 0);
 	return happened(DOUBT, 0, 0, 0);
+}
+
+int tmk_source_release_log(struct tmk_source *s, uint64_t position, struct tmk_error *e)
+{
+	(void)s, (void)e;
+	return happened(RELEASE_LOG, 0, position, 0);
 }
 
 int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, size_t count, struct tmk_error *e)

@@ -33,6 +33,24 @@ void tmk_marks_unlock(struct tmk_marks *m)
 	(void)m;
 }
 
+bool tmk_follow_on(const struct tmk_follow *f)
+{
+	(void)f;
+	return false;
+}
+
+bool tmk_follow_streaming(const struct tmk_follow *f)
+{
+	(void)f;
+	return false;
+}
+
+int tmk_follow_cut(struct tmk_follow *f, const uint8_t id[16], struct tmk_error *err)
+{
+	(void)f, (void)id;
+	return tmk_error_set(err, -EAGAIN, "there is no log");
+}
+
 /* ---- */
 static struct tmk_config config;
 static struct tmk_source source;

@@ -26,8 +26,58 @@ static struct tmk_extent extent;
 int tmk_source_take(struct tmk_source *s, struct tmk_take *out, struct tmk_error *err)
 {
 	(void)s, (void)err;
-	*out = (struct tmk_take){.gap = 1, .bytes = extent.length};
+	*out = (struct tmk_take){.gap = 1, .bytes = extent.length, .position = 4096, .log_gap = 9};
 	return 0;
+}
+
+/* ---- the log ---- */
+static bool log_on;
+static uint64_t sealed, held; /* the log is on the stream up to there; and may go no further */
+static uint64_t synced_gap, synced_behind;
+static unsigned unsynced;
+static struct tmk_log the_log;
+
+bool tmk_follow_on(const struct tmk_follow *f)
+{
+	(void)f;
+	return log_on;
+}
+
+void tmk_follow_hold(struct tmk_follow *f, uint64_t position)
+{
+	(void)f;
+	held = position;
+}
+
+bool tmk_follow_reached(const struct tmk_follow *f, uint64_t position)
+{
+	(void)f;
+	return !log_on || sealed >= position;
+}
+
+void tmk_follow_unsynced(struct tmk_follow *f)
+{
+	(void)f;
+	unsynced++;
+}
+
+void tmk_follow_synced(struct tmk_follow *f, uint64_t gap, uint64_t behind)
+{
+	(void)f;
+	synced_gap = gap;
+	synced_behind = behind;
+}
+
+int tmk_follow_look(struct tmk_follow *f, struct tmk_error *e)
+{
+	(void)f, (void)e;
+	return 0;
+}
+
+const struct tmk_log *tmk_follow_log(const struct tmk_follow *f)
+{
+	(void)f;
+	return &the_log;
 }
 
 static bool fenced; /* a write that was under way at the take still is */
@@ -211,7 +261,7 @@ static void setup(void)
 	error = 0;
 	drained = true;
 	ck_assert_int_eq(tmk_packer_new(&packer), 0);
-	ck_assert_int_eq(tmk_round_new(&rounds, &source, NULL, NULL, packer), 0);
+	ck_assert_int_eq(tmk_round_new(&rounds, &source, NULL, NULL, packer, NULL), 0);
 	ck_assert_int_eq(tmk_round_begin(rounds, &err), 0);
 }
 
@@ -255,6 +305,45 @@ START_TEST(nothing_is_read_before_the_fence)
 		ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
 	ck_assert(!tmk_round_fenced(rounds));
 	ck_assert_uint_eq(tmk_round_done(rounds), extent.length);
+}
+END_TEST
+/* I4: what is read goes behind the log before F, and before all behind it. */
+START_TEST(reads_keep_their_place_in_the_log)
+{
+	log_on = true;
+	sealed = 4095;
+	the_log.head = 70000;
+	ck_assert_int_eq(tmk_round_begin(rounds, &err), 0);
+	ck_assert_uint_eq(held, 4096);
+	ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
+	ck_assert(tmk_round_fenced(rounds));
+	ck_assert_uint_eq(unsynced, 0); /* a mark before F may still be good */
+	sealed = 4096;
+	while (tmk_round_state(rounds) == TMK_ROUND_READING)
+		ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
+	ck_assert_uint_eq(unsynced, 1);
+	ck_assert_uint_eq(held, 4096);
+	the_log.head = 80000;
+	drained = false;
+	ck_assert_int_eq(tmk_round_finish(rounds, NULL, &err), 0);
+	ck_assert_uint_eq(held, UINT64_MAX);
+	the_log.head = 90000;
+	ck_assert_uint_eq(synced_gap, 0);
+	drained = true;
+	ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
+	ck_assert_uint_eq(synced_gap, 9);
+	ck_assert_uint_eq(synced_behind, 80000);
+}
+END_TEST
+START_TEST(an_aborted_round_lets_the_log_go)
+{
+	log_on = true;
+	sealed = 4096;
+	ck_assert_int_eq(tmk_round_begin(rounds, &err), 0);
+	ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
+	tmk_round_abort(rounds);
+	ck_assert_uint_eq(held, UINT64_MAX);
+	ck_assert_uint_eq(synced_gap, 0);
 }
 END_TEST
 START_TEST(a_bad_block)
@@ -531,6 +620,8 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, all_is_read);
 	tcase_add_test(t, nothing_is_read_before_the_fence);
+	tcase_add_test(t, reads_keep_their_place_in_the_log);
+	tcase_add_test(t, an_aborted_round_lets_the_log_go);
 	tcase_add_test(t, a_bad_block);
 	tcase_add_loop_test(t, not_the_medium, 0, 6);
 	tcase_add_test(t, the_rest_is_released_when_all_is_acked);

@@ -152,6 +152,14 @@ void tmk_tracker_forget(struct tmk_tracker *t, const uint8_t key[16])
 	forgotten++;
 }
 
+static unsigned reminded;
+
+int tmk_tracker_remind(struct tmk_tracker *t, int slot, struct tmk_extent e, struct tmk_error *err)
+{
+	reminded++;
+	return tmk_tracker_mark(t, slot, e, err);
+}
+
 #define UNUSED(name, ...)                                                                                                        \
 	int name(__VA_ARGS__);                                                                                                   \
 	int name(__VA_ARGS__)                                                                                                    \
@@ -165,6 +173,7 @@ void tmk_tracker_forget(struct tmk_tracker *t, const uint8_t key[16])
 UNUSED(tmk_tracker_detach, struct tmk_tracker *t, int slot, struct tmk_error *e)
 UNUSED(tmk_tracker_settled, struct tmk_tracker *t, const int *slots, size_t count, const struct tmk_take *take, bool *settled,
        struct tmk_error *e)
+UNUSED(tmk_tracker_release_log, struct tmk_tracker *t, int slot, uint64_t position, struct tmk_error *e)
 UNUSED(tmk_tracker_count, struct tmk_tracker *t, int slot, enum tmk_which which, uint64_t *blocks, struct tmk_error *e)
 UNUSED(tmk_tracker_doubt, struct tmk_tracker *t, int slot, const char *reason, struct tmk_error *e)
 UNUSED(tmk_tracker_cookie, struct tmk_tracker *t, int slot, struct tmk_cookie *out, struct tmk_error *e)

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* When the log is on: see streaming.h. */
+#include "streaming.h"
+
+#include "log.h"
+
+/* Of the ring: with so little left for a round it is switched on, with so much it is given up. */
+#define ON_PART 8
+#define OFF_PART 2
+
+static uint64_t left(const struct tmk_work *w)
+{
+	uint64_t all = w->dirty + w->taken, bad = tmk_source_bad_bytes(&w->source, true);
+
+	return all > bad ? all - bad : 0;
+}
+
+/* The round that comes next is the first one that can end in streaming. */
+static int switch_on(struct tmk_protection *p, struct tmk_error *err)
+{
+	struct tmk_work *w = &p->work;
+	int rc = tmk_follow_switch(w->follow, true, err);
+
+	if (!rc)
+		w->round_at = 0;
+	return rc;
+}
+
+static int switch_off(struct tmk_protection *p, struct tmk_error *err)
+{
+	struct tmk_work *w = &p->work;
+
+	tmk_log_info("%s: %llu bytes are dirty; the log is off until less is", p->spec.name, (unsigned long long)left(w));
+	w->both = false;
+	w->dirty_at = 0;
+	return tmk_follow_switch(w->follow, false, err);
+}
+
+static int choose(struct tmk_protection *p, bool resting, struct tmk_error *err)
+{
+	struct tmk_work *w = &p->work;
+	uint64_t size = tmk_follow_log(w->follow)->size;
+
+	if (!resting || !tmk_stream_state(w->stream)->connected)
+		return 0;
+	if (!tmk_follow_on(w->follow))
+		return w->round_read && !w->first_copy && w->rested && left(w) <= size / ON_PART ? switch_on(p, err) : 0;
+	return left(w) > size / OFF_PART ? switch_off(p, err) : 0;
+}
+
+static void tell(struct tmk_protection *p)
+{
+	struct tmk_work *w = &p->work;
+	bool streaming = tmk_follow_streaming(w->follow);
+
+	if (streaming != w->streamed)
+		tmk_log_info("%s: %s%s", p->spec.name, streaming ? "streaming" : "catching up: ",
+			     streaming ? "" : tmk_follow_log(w->follow)->reason);
+	w->streamed = streaming;
+}
+
+int tmk_streaming_step(struct tmk_protection *p, bool resting, struct tmk_error *err)
+{
+	struct tmk_work *w = &p->work;
+	int rc;
+
+	if (!tmk_follow_has_log(w->follow))
+		return 0;
+	rc = tmk_follow_look(w->follow, err);
+	if (!rc)
+		rc = choose(p, resting, err);
+	if (!rc)
+		rc = tmk_follow_step(w->follow, err);
+	tell(p);
+	return rc;
+}
+
+/* ---- a verify ---- */
+
+static int begin_both(struct tmk_work *w, struct tmk_error *err)
+{
+	int rc = tmk_follow_both(w->follow, true, err);
+
+	if (!rc)
+		rc = tmk_follow_look(w->follow, err);
+	if (rc)
+		return rc;
+	w->both = true;
+	w->gate = (struct tmk_take){.position = tmk_follow_log(w->follow)->head, .fence = tmk_follow_log(w->follow)->sequence};
+	return 0;
+}
+
+int tmk_streaming_verify_may(struct tmk_work *w, bool *open, struct tmk_error *err)
+{
+	int rc;
+
+	*open = !tmk_follow_on(w->follow);
+	if (*open)
+		return 0;
+	rc = w->both ? 0 : begin_both(w, err);
+	if (rc || !tmk_follow_reached(w->follow, w->gate.position))
+		return rc;
+	return tmk_source_settled(&w->source, &w->gate, open, err);
+}
+
+int tmk_streaming_verify_over(struct tmk_work *w, struct tmk_error *err)
+{
+	if (!w->both)
+		return 0;
+	w->both = false;
+	return tmk_follow_on(w->follow) ? tmk_follow_both(w->follow, false, err) : 0;
+}
