@@ -39,8 +39,8 @@ static void point_done(const struct tmk_outcome *o, void *context)
 		snprintf(sp->label, sizeof(sp->label), "%s", o->wish.label);
 	}
 	pthread_mutex_unlock(&p->lock);
-	if (!o->rc)
-		w->point_gap = o->gap;
+	if (!o->rc) /* the mark's own is the log's then */
+		w->point_gap = tmk_follow_on(w->follow) ? tmk_round_gap(w->round) : o->gap;
 	snprintf(w->point_failed, sizeof(w->point_failed), "%s", o->rc ? o->why : "");
 	w->point_at = now + (o->rc && p->config->point_every > FAULT_MS ? FAULT_MS : p->config->point_every);
 	if (o->wish.app)
