@@ -238,6 +238,17 @@ static void arm(struct tmk_disk *d, struct tmk_protection *p)
 	raw_spin_unlock_irqrestore(&p->lock, flags);
 }
 
+/* And with the last one, itself. */
+static void detach_all_of(struct tmk_protection *p)
+{
+	bool last;
+
+	do {
+		last = list_is_singular(&p->disks);
+		tmk_disk_detach(list_first_entry(&p->disks, struct tmk_disk, list));
+	} while (!last);
+}
+
 int tmk_disk_attach(const struct tmk_wanted *want, struct tmk_disk **out, bool *fresh, const char **why)
 {
 	struct tmk_protection *p;
@@ -253,14 +264,16 @@ int tmk_disk_attach(const struct tmk_wanted *want, struct tmk_disk **out, bool *
 	}
 	if (d)
 		tmk_disk_detach(d);
+	p = tmk_disk_protection(want->protection);
+	if (p && p->ring.size != want->ring) {
+		detach_all_of(p); /* the others come anew, too */
+		p = NULL;
+	}
 	ret = disk_new(&d, want, why);
 	if (ret)
 		return ret;
-	p = tmk_disk_protection(want->protection);
 	if (!p)
 		ret = protection_new(&p, want, why);
-	else if (p->ring.size != want->ring)
-		ret = -EINVAL, *why = "the protection has a ring of another size";
 	if (ret) {
 		tmk_flights_free(&d->flights);
 		tmk_map_free(&d->map);

@@ -412,8 +412,7 @@ int tmk_follow_step(struct tmk_follow *f, struct tmk_error *err)
 	}
 	if (!any && f->filling && tmk_now_ms() - f->filling < CLOSE_MS && f->position < f->limit)
 		return 0;
-	if (tmk_stream_open(f->stream) &&
-	    (f->position >= f->limit || !f->filling || tmk_now_ms() - f->filling >= CLOSE_MS))
+	if (tmk_stream_open(f->stream) && (f->position >= f->limit || !f->filling || tmk_now_ms() - f->filling >= CLOSE_MS))
 		rc = close_chunk(f, err);
 	return rc ? rc : release_rest(f, err);
 }

@@ -242,8 +242,7 @@ static int mark(struct tmk_tracker *t, int slot, struct tmk_extent e, bool gap_,
 {
 	uint64_t first = e.offset / SECTOR, end = (e.offset + e.length + SECTOR - 1) / SECTOR;
 
-	return tmk_module_mark(of(t)->commands, (uint32_t)slot, first, end - first,
-			       gap_ ? "marked by the shipper" : NULL, err);
+	return tmk_module_mark(of(t)->commands, (uint32_t)slot, first, end - first, gap_ ? "marked by the shipper" : NULL, err);
 }
 
 /* ---- the log ---- */
@@ -256,7 +255,12 @@ static int log_(struct tmk_tracker *t, int slot, struct tmk_log *out, struct tmk
 
 	if (rc)
 		return rc;
-	*out = (struct tmk_log){.size = status.ring, .on = status.on, .head = status.head, .tail = status.tail, .gap = status.gap, .sequence = status.sequence};
+	*out = (struct tmk_log){.size = status.ring,
+				.on = status.on,
+				.head = status.head,
+				.tail = status.tail,
+				.gap = status.gap,
+				.sequence = status.sequence};
 	snprintf(out->reason, sizeof(out->reason), "%s", status.reason);
 	return 0;
 }

@@ -303,8 +303,8 @@ static void fill(struct tmk_packer *p, const struct tmk_chain *chain, struct tmk
 	packed->sealed_ms = tmk_now_ms();
 	packed->covered_count = p->covered_count;
 	memcpy(packed->covered, p->covered, p->covered_count * sizeof(*p->covered));
-	/* a mark follows the proof that the disks are a consistent state there (I7), and so does what streams; other chunks are parts of
-	 * a round */
+	/* a mark follows the proof that the disks are a consistent state there (I7), and so does what streams; other chunks are
+	 * parts of a round */
 	packed->size =
 		tmk_builder_seal(p->builder, chain, packed->consistent ? TMK_CHUNK_CONSISTENT : 0, packed->bytes, packed->hash);
 	exact = realloc(packed->bytes, packed->size);

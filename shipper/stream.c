@@ -608,9 +608,8 @@ bool tmk_stream_empty(const struct tmk_stream *s)
 
 int tmk_stream_seal(struct tmk_stream *s, struct tmk_packer *packer, const struct tmk_mark *mark, struct tmk_error *err)
 {
-	struct tmk_chain chain = {.number = s->number + 1,
-				  .generation = s->source->spec.generation,
-				  .log_through = s->log_through};
+	struct tmk_chain chain = {
+		.number = s->number + 1, .generation = s->source->spec.generation, .log_through = s->log_through};
 	struct tmk_packed *packed;
 	int rc;
 

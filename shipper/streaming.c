@@ -54,8 +54,8 @@ static void tell(struct tmk_protection *p)
 	bool streaming = tmk_follow_streaming(w->follow);
 
 	if (streaming != w->streamed)
-		tmk_log_info("%s: %s%s", p->spec.name, streaming ? "streaming" : "catching up: ",
-			     streaming ? "" : tmk_follow_log(w->follow)->reason);
+		tmk_log_info("%s: %s%s", p->spec.name,
+			     streaming ? "streaming" : "catching up: ", streaming ? "" : tmk_follow_log(w->follow)->reason);
 	w->streamed = streaming;
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Writes whose contents tell their order, and what a point has of them (I3). Entry N is a sector that says N, written and completed
- * (O_DIRECT) before entry N + 1 begins, on the disks by turns, at a place that N alone decides.
+ * Writes whose contents tell their order, and what a point has of them (I3). Entry N is a sector that says N, written and
+ * completed (O_DIRECT) before entry N + 1 begins, on the disks by turns, at a place that N alone decides.
  *
- *   ledger write FIRST SECONDS DISK...    entries from FIRST on; after each one N goes to stdout, in a line
- *   ledger check DISK...                  the same disks, or images: they hold the entries up to some N and none behind it: prints N
+ *   ledger write FIRST PAUSE DISK...      entries from FIRST on, and after each a pause (µs), until there is no more room or it
+ * is killed; after each one N goes to stdout, in a line ledger check DISK...                  the same disks, or images: they
+ * hold the entries up to some N and none behind it: prints N
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/fs.h>
@@ -75,21 +75,21 @@ static int disk_of(uint64_t n)
 	return disks[n % (uint64_t)disk_count];
 }
 
-static void write_all(uint64_t n, unsigned seconds)
+static void write_all(uint64_t n, unsigned pause)
 {
 	struct entry *e = aligned_alloc(4096, 4096);
-	time_t end = time(NULL) + (time_t)seconds;
 
 	if (!e)
 		die("memory");
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (; time(NULL) < end && n < sectors * (uint64_t)disk_count; n++) {
+	for (; n < sectors * (uint64_t)disk_count; n++) {
 		memset(e, (int)(n % 251), sizeof(*e));
 		e->magic = MAGIC;
 		e->number = e->again = n;
 		if (pwrite(disk_of(n), e, SECTOR, place(n)) != SECTOR)
 			die("write");
 		printf("%" PRIu64 "\n", n);
+		usleep(pause);
 	}
 	free(e);
 }

@@ -82,6 +82,17 @@ kmod_load
 attach loop "$LOOP"
 [ "$(gap)" -gt "$before" ] || fail "the gap count began again with the module: $before, $(gap)"
 
+say "another ring: all disks of the protection come anew"
+attach second "$NVME"
+"$LOG" attach edges second "$NVME" $((2 << 20)) >"$W/said"
+[[ $(cat "$W/said") == *"fresh 1" ]] || fail "it says: $(cat "$W/said")"
+read -r _ N _ FRESH < <("$LOG" attach edges loop "$LOOP" $((2 << 20)))
+[ "$FRESH" = 1 ] || fail "the other disk kept what the old log had"
+everything "$N" "$LOOP"
+"$LOG" detach "$N"
+for n in {0..7}; do "$LOG" detach "$n" 2>/dev/null || true; done
+attach loop "$LOOP"
+
 say "another medium"
 calm "$LOOP"
 another() {

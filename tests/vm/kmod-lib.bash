@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 # The kernel module, for tests of it. Sourced, behind tests/vm/lib.bash.
-LOG=$BUILD/tests/kmodlog
+export LOG=$BUILD/tests/kmodlog
 MODULE=/lib/modules/$(uname -r)/updates/tidemark.ko
 [ -e "$MODULE" ] || skip "there is no module for $(uname -r) (scripts/kernel-headers)"
 

@@ -89,7 +89,7 @@ e2e_disk THREE 64M
 source_ protect pair "$TWO" "$THREE" >/dev/null
 e2e_wait_copied pair
 wait_streaming pair
-"$LEDGER" write 1 100000 "$TWO" "$THREE" >"$W/acked" &
+"$LEDGER" write 1 300 "$TWO" "$THREE" >"$W/acked" &
 WRITER=$!
 E2E_PIDS+=("$WRITER")
 last() { tail -n 2 "$W/acked" | head -n 1; }
@@ -108,7 +108,7 @@ for n in $(seq "${MARKS:-8}"); do
 	[ "$has" -ge "${done_before:-0}" ] || fail "mark $n: entry $done_before was done before it, the point has $has"
 	[ "$has" -le "$begun" ] || fail "mark $n: the point has entry $has, of which $begun were begun"
 done
-kill "$WRITER"
+kill "$WRITER" || fail "the writer has no room any more"
 wait "$WRITER" || true
 same pair both "$TWO" "$THREE"
 source_ unprotect pair >/dev/null
