@@ -37,10 +37,10 @@ enum tidemark_command {
 	TIDEMARK_CMD_CUT,     /* PROTECTION, ID -> GAP, POSITION: a MARK record, for all its disks at once (I3) */
 	TIDEMARK_CMD_RELEASE, /* PROTECTION and POSITION: the log up to there; or DISK, SECTOR, SECTORS: of `taken`, whole blocks
 			       */
-	TIDEMARK_CMD_MARK,   /* DISK, [SECTOR, SECTORS: else everything is in doubt], [REASON: raises the gap count]: in `now` */
-	TIDEMARK_CMD_LOG,    /* PROTECTION, ON, [BOTH] -> POSITION: switches the log on, or off and folds it into `now` */
-	TIDEMARK_CMD_COOKIE, /* PROTECTION, [COOKIE: sets it] -> COOKIE */
-	TIDEMARK_CMD_STATUS, /* dump: a message for each protection, and one for each disk; anybody's with CAP_SYS_ADMIN */
+	TIDEMARK_CMD_MARK,    /* DISK, [SECTOR, SECTORS: else everything is in doubt], [REASON: raises the gap count]: in `now` */
+	TIDEMARK_CMD_LOG,     /* PROTECTION, ON, [BOTH] -> POSITION: switches the log on, or off and folds it into `now` */
+	TIDEMARK_CMD_COOKIE,  /* PROTECTION, [COOKIE: sets it] -> COOKIE */
+	TIDEMARK_CMD_STATUS,  /* dump: a message for each protection, and one for each disk; anybody's with CAP_SYS_ADMIN */
 };
 
 enum tidemark_attr {

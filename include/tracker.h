@@ -153,9 +153,9 @@ int tmk_tracker_cookie(struct tmk_tracker *t, int slot, struct tmk_cookie *out, 
 int tmk_tracker_set_cookie(struct tmk_tracker *t, int slot, const struct tmk_cookie *cookie, struct tmk_error *err);
 
 /*
- * The log (design.md, "The stream"): all writes of a protection's disks in their order, as records of tidemark_uapi.h in a ring. A
- * position is a byte offset in the endless log. What did not enter it is marked in `now`, and has raised its gap count (R4). Only
- * with a tracker that has one; with others size is 0, and the rest fails. Any disk's slot names the protection.
+ * The log (design.md, "The stream"): all writes of a protection's disks in their order, as records of tidemark_uapi.h in a ring.
+ * A position is a byte offset in the endless log. What did not enter it is marked in `now`, and has raised its gap count (R4).
+ * Only with a tracker that has one; with others size is 0, and the rest fails. Any disk's slot names the protection.
  */
 struct tmk_log {
 	uint64_t size; /* bytes of the ring, a power of two; 0: no log */
@@ -171,8 +171,8 @@ int tmk_tracker_log(struct tmk_tracker *t, int slot, struct tmk_log *out, struct
 int tmk_tracker_ring(struct tmk_tracker *t, int slot, const void **ring, struct tmk_error *err);
 /* Off: what the ring holds is marked, and its gap count goes up. both: what enters the log is marked, too. */
 int tmk_tracker_switch(struct tmk_tracker *t, int slot, bool on, bool both, struct tmk_error *err);
-/* A MARK record, for all disks at once (I3). *gap: the count then. -ENOLINK: the log is off, -ENOSPC: it is full, -EAGAIN: as for a
- * take. */
+/* A MARK record, for all disks at once (I3). *gap: the count then. -ENOLINK: the log is off, -ENOSPC: it is full, -EAGAIN: as for
+ * a take. */
 int tmk_tracker_cut(struct tmk_tracker *t, int slot, const uint8_t id[16], uint64_t *gap, struct tmk_error *err);
 /* The ring's room up to there, where a record begins, is free again (I2). */
 int tmk_tracker_release_log(struct tmk_tracker *t, int slot, uint64_t position, struct tmk_error *err);

@@ -23,8 +23,8 @@ struct request;
  * hooks.c calls these for every request but reads and flushes, of every disk of the machine, as long as it is attached. In any
  * context, hard interrupts included, on up to all processors at once, also for one disk; inside an RCU read section, which is all
  * that keeps `disk` alive, and preemptible on the newest kernels. They never sleep or allocate; for a disk that is not
- * protected they take no lock and write nothing shared, for one that is they take its protection's lock (I10). `disk` is NULL for a queue without one (NVMe's for
- * administration).
+ * protected they take no lock and write nothing shared, for one that is they take its protection's lock (I10). `disk` is NULL for
+ * a queue without one (NVMe's for administration).
  *
  * A request is issued, and then either completes or is taken back (requeued). What was taken back may be issued again, at that
  * address with other sectors or merged into another request; or it never is, and completes as failed or not at all. Details:

@@ -34,8 +34,8 @@ int tmk_attempt_sync(struct tmk_attempt *a, struct tmk_error *err);
 /* From frozen to thawed. Only when everything read before is acked. *proven: the copy is the disks at one instant; else why says
  * what spoiled it. */
 int tmk_attempt_copy(struct tmk_attempt *a, struct tmk_reader_ring *reader, bool *proven, char why[256], struct tmk_error *err);
-/* Streaming: nothing is copied, a mark with this id goes into the log while filesystems are frozen. *proven: they were, until it was
- * there; else why. */
+/* Streaming: nothing is copied, a mark with this id goes into the log while filesystems are frozen. *proven: they were, until it
+ * was there; else why. */
 int tmk_attempt_cut(struct tmk_attempt *a, struct tmk_follow *follow, const uint8_t id[16], bool *proven, char why[256],
 		    struct tmk_error *err);
 unsigned tmk_attempt_frozen_ms(const struct tmk_attempt *a);

@@ -9,16 +9,17 @@
 #include "error.h"
 
 struct tmk_config {
-	char state_dir[256];	/* state-dir: certificate, key, protections: /var/lib/tidemark/source */
-	char run_dir[256];	/* run-dir: control socket, records: /run/tidemark */
-	char control[256];	/* control: socket; run_dir/shipper.sock */
-	char pins[256];		/* pins: /sys/fs/bpf/tidemark */
-	char freezer[256];	/* freezer: program; PREFIX/libexec/tidemark-freezer, else beside the shipper */
-	char scripts_dir[256];	/* scripts-dir: /etc/tidemark/scripts */
-	uint64_t read_depth;	/* read-depth: reads under way; 16 (1 .. 64) */
-	uint64_t read_rate;	/* read-rate: bytes a second, 0 unlimited */
-	uint64_t ring;		/* ring: bytes of the log of each protection, with the kernel module; a power of two; 64 MiB (1 MiB .. 4 GiB) */
-	uint64_t window;	/* window: bytes of chunks under way unacked; 16 MiB (4 MiB .. 256 MiB) */
+	char state_dir[256];   /* state-dir: certificate, key, protections: /var/lib/tidemark/source */
+	char run_dir[256];     /* run-dir: control socket, records: /run/tidemark */
+	char control[256];     /* control: socket; run_dir/shipper.sock */
+	char pins[256];	       /* pins: /sys/fs/bpf/tidemark */
+	char freezer[256];     /* freezer: program; PREFIX/libexec/tidemark-freezer, else beside the shipper */
+	char scripts_dir[256]; /* scripts-dir: /etc/tidemark/scripts */
+	uint64_t read_depth;   /* read-depth: reads under way; 16 (1 .. 64) */
+	uint64_t read_rate;    /* read-rate: bytes a second, 0 unlimited */
+	uint64_t ring;	 /* ring: bytes of the log of each protection, with the kernel module; a power of two; 64 MiB (1 MiB .. 4
+			    GiB) */
+	uint64_t window; /* window: bytes of chunks under way unacked; 16 MiB (4 MiB .. 256 MiB) */
 	uint64_t freeze_limit;	/* freeze-limit: ms from frozen to thawed; 2000 (100 .. 60000) */
 	uint64_t freeze_memory; /* freeze-memory: bytes copied while frozen at most; 32 MiB */
 	uint64_t point_every;	/* point-every: ms between crash-consistent points; 60 s; 0: only when asked */

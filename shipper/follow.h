@@ -7,9 +7,9 @@
  * log on, at the place where the log's head was when the round's last read returned (E), and for as long as the gap count is that
  * of the take. From then on every chunk ends in a consistent state (I7), and a mark in the log is a point (R4).
  *
- * Rounds, and whatever else reads the disks: what is read goes on the stream behind all records before F, and before all behind it.
- * So the one who reads holds the log at F, and lets it go when its reads are sealed; nothing has to be cut out of what was read
- * (docs/design.md). Owned by the protection's thread; waits for nothing.
+ * Rounds, and whatever else reads the disks: what is read goes on the stream behind all records before F, and before all behind
+ * it. So the one who reads holds the log at F, and lets it go when its reads are sealed; nothing has to be cut out of what was
+ * read (docs/design.md). Owned by the protection's thread; waits for nothing.
  */
 #ifndef TMK_FOLLOW_H
 #define TMK_FOLLOW_H
@@ -22,7 +22,8 @@
 
 struct tmk_follow;
 
-/* A mark of the log. good: the disks at this place are a point. Returns the mark to close the chunk with, or NULL: none is made. */
+/* A mark of the log. good: the disks at this place are a point. Returns the mark to close the chunk with, or NULL: none is made.
+ */
 typedef const struct tmk_mark *(*tmk_follow_marked)(const uint8_t id[16], bool good, uint64_t gap, void *context);
 
 int tmk_follow_new(struct tmk_follow **out, struct tmk_source *source, struct tmk_stream *stream, tmk_follow_marked marked,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A round: take, fence, order (what is read goes behind what the log has before F, and before all behind it), read what was taken,
- * pack, send, wait until all of it is acked, and compared where hashes were sent (I4, R11). A step at a time: nothing here waits. Owned by the protection's thread.
+ * A round: take, fence, order (what is read goes behind what the log has before F, and before all behind it), read what was
+ * taken, pack, send, wait until all of it is acked, and compared where hashes were sent (I4, R11). A step at a time: nothing here
+ * waits. Owned by the protection's thread.
  */
 #ifndef TMK_ROUND_H
 #define TMK_ROUND_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * When the log is on: while little is left for rounds, so that what is written meanwhile fits into the ring. While much is dirty it
- * is off, because rounds over the map send what was overwritten once. Parts of a turn (work.h).
+ * When the log is on: while little is left for rounds, so that what is written meanwhile fits into the ring. While much is dirty
+ * it is off, because rounds over the map send what was overwritten once. Parts of a turn (work.h).
  */
 #ifndef TMK_STREAMING_H
 #define TMK_STREAMING_H

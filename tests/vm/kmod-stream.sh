@@ -122,14 +122,14 @@ e2e_wait_copied files
 wait_streaming files
 fio --name=files --directory="$W/mnt" --nrfiles=20 --filesize=128k --rw=randwrite --bs=4k --fsync=8 --time_based --runtime=15 \
 	--rate_iops=100 --output=/dev/null &
-E2E_PIDS+=($!)
+FIO=$!
+E2E_PIDS+=("$FIO")
 sleep 2
 e2e_mark files app --app
 say "frozen $(e2e_status files .point.frozen_ms) ms"
-e2e_export files "$W/files.raw"
-# Nothing to replay: the journal is empty.
-e2fsck -fn "$W/files.raw"/* >"$W/fsck" 2>&1 || e2fsck -fn "$W/files.raw" >"$W/fsck" 2>&1 || fail "$(cat "$W/fsck")"
-wait
+target export files --format raw --to "$W/files.raw" --disk 0 >/dev/null || fail "export"
+e2fsck -fn "$W/files.raw" >"$W/fsck" 2>&1 || fail "$(cat "$W/fsck")" # nothing to replay: it was frozen
+wait "$FIO"
 e2e_umount "$W/mnt"
 same files later "$FILES"
 source_ unprotect files >/dev/null
