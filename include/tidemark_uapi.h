@@ -110,7 +110,7 @@ struct tidemark_record {
 	__u32 length;
 	__u16 type; /* enum tidemark_type */
 	__u16 disk;
-	__u64 sector;
+	__u64 sector; /* MARK: when it was made, ns since 1970 */
 	__u64 sectors;
 	__u64 sequence;
 	__u64 gap;   /* the protection's, when the record was reserved */

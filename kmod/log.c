@@ -8,6 +8,7 @@
  * what stands there from the last time round may be a file's content, and somebody may have made it look like a record. No record
  * is at position 0.
  */
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/tracepoint.h>
 
@@ -49,8 +50,11 @@ int tmk_log_mark(struct tmk_protection *p, const u8 id[16], bool closing, u64 *p
 
 	if (!record)
 		return -ENOSPC;
-	*record =
-		(struct tidemark_record){.length = TIDEMARK_ALIGN, .type = TIDEMARK_MARK, .sequence = p->sequence, .gap = p->gap};
+	*record = (struct tidemark_record){.length = TIDEMARK_ALIGN,
+					   .type = TIDEMARK_MARK,
+					   .sector = ktime_get_real_ns(),
+					   .sequence = p->sequence,
+					   .gap = p->gap};
 	memcpy(record->id, id, sizeof(record->id));
 	tmk_log_publish(record, *position);
 	return 0;

@@ -369,7 +369,6 @@ int tmk_attempt_cut(struct tmk_attempt *a, struct tmk_follow *follow, const uint
 	rc = tmk_freeze_freeze(a->freeze, err);
 	if (rc)
 		return rc;
-	a->cut_time = tmk_clock_ns();
 	rc = tmk_follow_cut(follow, id, err);
 	*proven = !rc;
 	thawed = thaw(a, proven, why, rc ? &other : err);

@@ -68,15 +68,6 @@ void tmk_follow_free(struct tmk_follow *f)
 
 /* ---- the tracker ---- */
 
-int tmk_follow_look(struct tmk_follow *f, struct tmk_error *err)
-{
-	struct tmk_tracker *t = tmk_marks_lock(f->source->marks);
-	int rc = tmk_tracker_log(t, f->source->slots[0], &f->log, err);
-
-	tmk_marks_unlock(f->source->marks);
-	return rc;
-}
-
 /* From the first record that is not acked. */
 static void rewind_(struct tmk_follow *f)
 {
@@ -86,6 +77,33 @@ static void rewind_(struct tmk_follow *f)
 	f->synced = f->consistent = false;
 	tmk_packer_reset(f->packer);
 	tmk_stream_carries(f->stream, f->on ? f->sealed : 0);
+}
+
+int tmk_follow_look(struct tmk_follow *f, struct tmk_error *err)
+{
+	struct tmk_tracker *t = tmk_marks_lock(f->source->marks);
+	int rc = tmk_tracker_log(t, f->source->slots[0], &f->log, err);
+
+	tmk_marks_unlock(f->source->marks);
+	if (!rc && f->ring && f->log.on != f->on) { /* switched, by a command whose answer was lost, too */
+		f->on = f->log.on;
+		rewind_(f);
+	}
+	return rc;
+}
+
+static int command(struct tmk_follow *f, bool on, bool both, struct tmk_error *err)
+{
+	struct tmk_tracker *t = tmk_marks_lock(f->source->marks);
+	int rc = tmk_tracker_switch(t, f->source->slots[0], on, both, err);
+
+	tmk_marks_unlock(f->source->marks);
+	return rc;
+}
+
+int tmk_follow_both(struct tmk_follow *f, bool both, struct tmk_error *err)
+{
+	return command(f, true, both, err);
 }
 
 int tmk_follow_open(struct tmk_follow *f, struct tmk_error *err)
@@ -103,15 +121,8 @@ int tmk_follow_open(struct tmk_follow *f, struct tmk_error *err)
 	f->on = f->log.on;
 	f->resets = tmk_stream_state(f->stream)->resets;
 	rewind_(f);
-	return rc;
-}
-
-static int command(struct tmk_follow *f, bool on, bool both, struct tmk_error *err)
-{
-	struct tmk_tracker *t = tmk_marks_lock(f->source->marks);
-	int rc = tmk_tracker_switch(t, f->source->slots[0], on, both, err);
-
-	tmk_marks_unlock(f->source->marks);
+	if (!rc && f->on) /* an earlier shipper may have been killed in a verify */
+		rc = tmk_follow_both(f, false, err);
 	return rc;
 }
 
@@ -119,18 +130,7 @@ int tmk_follow_switch(struct tmk_follow *f, bool on, struct tmk_error *err)
 {
 	int rc = command(f, on, false, err);
 
-	if (!rc)
-		rc = tmk_follow_look(f, err);
-	if (rc)
-		return rc;
-	f->on = on;
-	rewind_(f);
-	return 0;
-}
-
-int tmk_follow_both(struct tmk_follow *f, bool both, struct tmk_error *err)
-{
-	return command(f, true, both, err);
+	return rc ? rc : tmk_follow_look(f, err);
 }
 
 int tmk_follow_cut(struct tmk_follow *f, const uint8_t id[16], struct tmk_error *err)
@@ -200,7 +200,8 @@ int tmk_follow_patience(const struct tmk_follow *f)
 {
 	if (!f->on)
 		return -1;
-	return f->filling || f->log.head != f->position ? BUSY_MS : IDLE_MS;
+	return tmk_stream_open(f->stream) && f->position < f->limit && (f->filling || f->log.head != f->position) ? BUSY_MS
+														  : IDLE_MS;
 }
 
 /* ---- chunks ---- */
@@ -212,8 +213,10 @@ static int seal(struct tmk_follow *f, uint64_t through, const struct tmk_mark *m
 
 	tmk_stream_carries(f->stream, through);
 	rc = tmk_stream_seal(f->stream, f->packer, mark, err);
-	if (rc)
+	if (rc) {
+		tmk_stream_carries(f->stream, f->sealed);
 		return rc;
+	}
 	f->sealed = through;
 	f->filling = 0;
 	return 0;
@@ -289,7 +292,7 @@ static bool add(struct tmk_follow *f, const struct tidemark_record *r, uint16_t 
 	case TIDEMARK_DISCARD:
 		if (!f->source->devices[disk].zeroes)
 			return tmk_packer_discard(f->packer, disk, offset, *part);
-		/* fall through */
+		return tmk_packer_zero(f->packer, disk, offset, *part);
 	default:
 		return tmk_packer_zero(f->packer, disk, offset, *part);
 	}
@@ -325,7 +328,7 @@ static bool is_good(const struct tmk_follow *f, const struct tidemark_record *r)
 
 static int take_mark(struct tmk_follow *f, const struct tidemark_record *r, struct tmk_error *err)
 {
-	const struct tmk_mark *mark = f->marked(r->id, is_good(f, r), r->gap, f->context);
+	const struct tmk_mark *mark = f->marked(r->id, is_good(f, r), r->gap, r->sector, f->context);
 	uint64_t through = f->position + r->length;
 	int rc;
 
@@ -349,6 +352,9 @@ static int take_record(struct tmk_follow *f, const struct tidemark_record *r, st
 		return take_mark(f, r, err);
 	if (r->type != TIDEMARK_SKIP && r->sectors)
 		rc = put(f, r, (uint16_t)disk, err);
+	if (!rc && r->type == TIDEMARK_DISCARD && !f->source->devices[disk].zeroes) /* what it holds now is read back (R20) */
+		rc = tmk_source_remind(f->source, (uint16_t)disk,
+				       (struct tmk_extent){r->sector * TMK_SECTOR, r->sectors * TMK_SECTOR}, err);
 	if (rc)
 		return rc;
 	if (!f->filling && !tmk_packer_empty(f->packer))

@@ -22,9 +22,10 @@
 
 struct tmk_follow;
 
-/* A mark of the log. good: the disks at this place are a point. Returns the mark to close the chunk with, or NULL: none is made.
+/* A mark of the log. good: the disks at this place are a point; time: of the cut, ns since 1970. Returns the mark to close the
+ * chunk with, or NULL: none is made.
  */
-typedef const struct tmk_mark *(*tmk_follow_marked)(const uint8_t id[16], bool good, uint64_t gap, void *context);
+typedef const struct tmk_mark *(*tmk_follow_marked)(const uint8_t id[16], bool good, uint64_t gap, uint64_t time, void *context);
 
 int tmk_follow_new(struct tmk_follow **out, struct tmk_source *source, struct tmk_stream *stream, tmk_follow_marked marked,
 		   void *context);

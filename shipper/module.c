@@ -20,6 +20,7 @@ struct tmk_module {
 	int device;	/* -1: not opened yet */
 	char said[200]; /* by the kernel, of what it refused */
 	int refused;	/* errno of that */
+	bool broken;	/* the socket is to be opened anew */
 };
 
 /* An answer, or one message of many. */
@@ -93,13 +94,22 @@ static struct nl_msg *begin(struct tmk_module *m, int command, int flags)
 	return message;
 }
 
+static int reopen(struct tmk_module *m, struct tmk_error *err);
+
 /* Sends and frees the message; `broken`: something did not fit into it. */
 static int ask(struct tmk_module *m, struct nl_msg *message, int broken, taker *take, void *out, struct tmk_error *err)
 {
 	struct asked a = {.module = m, .take = take, .out = out};
 	struct nl_cb *callbacks = nl_cb_alloc(NL_CB_DEFAULT);
 	bool dump = message && nlmsg_hdr(message)->nlmsg_flags & NLM_F_DUMP;
-	int rc = !message || !callbacks || broken ? -NLE_NOMEM : nl_send_auto(m->socket, message);
+	int rc = m->broken ? reopen(m, err) : 0;
+
+	if (rc) {
+		nlmsg_free(message);
+		nl_cb_put(callbacks);
+		return rc;
+	}
+	rc = !message || !callbacks || broken ? -NLE_NOMEM : nl_send_auto(m->socket, message);
 
 	m->said[0] = '\0';
 	m->refused = 0;
@@ -116,8 +126,10 @@ static int ask(struct tmk_module *m, struct nl_msg *message, int broken, taker *
 	if (m->refused)
 		return m->said[0] ? tmk_error_set(err, m->refused, "the kernel module: %s", m->said)
 				  : tmk_error_sys(err, m->refused, "the kernel module refused");
-	if (!a.done)
+	if (!a.done) {
+		m->broken = true; /* what is left of the answer would pass for that of the next question */
 		return tmk_error_set(err, -EIO, "the kernel module does not answer: %s", nl_geterror(rc));
+	}
 	if (a.wrong || (take && !dump && !a.answered))
 		return tmk_error_set(
 			err, -EBADMSG,
@@ -199,6 +211,17 @@ static int dial(struct tmk_module *m, struct tmk_error *err)
 	if (m->family < 0)
 		return tmk_error_set(err, -EIO, "cannot ask for the kernel module: %s", nl_geterror(m->family));
 	return claim(m, err);
+}
+
+static int reopen(struct tmk_module *m, struct tmk_error *err)
+{
+	int rc;
+
+	nl_socket_free(m->socket);
+	m->broken = false;
+	rc = dial(m, err);
+	m->broken |= rc != 0;
+	return rc;
 }
 
 int tmk_module_open(struct tmk_module **out, struct tmk_error *err)

@@ -24,8 +24,9 @@ struct tmk_point_maker {
 	struct tmk_mark mark;
 	struct tmk_attempt *attempt;
 	unsigned rounds, attempts;
-	bool watching; /* who writes */
-	bool blind;    /* that cannot be, and was said */
+	uint8_t cut_id[16]; /* of the last cut: those before it are none any more */
+	bool watching;	    /* who writes */
+	bool blind;	    /* that cannot be, and was said */
 	uint64_t asked_ms;
 	char scripts[320], owed[320];
 };
@@ -171,14 +172,11 @@ const struct tmk_mark *tmk_point_close_round(struct tmk_point_maker *p, uint64_t
 static void cut(struct tmk_point_maker *p)
 {
 	struct tmk_error err;
-	int rc = tmk_follow_cut(p->parts.follow, p->now.wish.id, &err);
-
-	if (!rc) {
-		p->now.cut_time = tmk_clock_ns();
+	tmk_random(p->cut_id, sizeof(p->cut_id));
+	if (!tmk_follow_cut(p->parts.follow, p->cut_id, &err))
 		p->stage = TMK_POINT_CUT;
-	} else {
+	else
 		snprintf(p->now.why, sizeof(p->now.why), "%s", err.text);
-	}
 }
 
 /* A point that nobody asked for: all that is written behind it is not in the log. */
@@ -187,29 +185,32 @@ static bool last_before_a_gap(struct tmk_point_maker *p, const uint8_t id[16])
 	static const uint8_t own[16];
 	struct tmk_wish wish = {.automatic = true};
 
-	if (memcmp(id, own, sizeof(own)) || (p->stage != TMK_POINT_NONE && (p->stage != TMK_POINT_ASKED || p->now.wish.app)))
+	if (memcmp(id, own, sizeof(own)))
 		return false;
-	if (p->stage == TMK_POINT_NONE) {
-		tmk_random(wish.id, sizeof(wish.id));
-		tmk_point_ask(p, &wish);
-	}
-	p->now.cut_time = tmk_clock_ns();
+	if (p->stage == TMK_POINT_ASKED) /* who asked did so after this instant */
+		return p->now.wish.automatic && !p->now.wish.app;
+	if (p->stage != TMK_POINT_NONE)
+		return false;
+	tmk_random(wish.id, sizeof(wish.id));
+	tmk_point_ask(p, &wish);
 	return true;
 }
 
-const struct tmk_mark *tmk_point_marked(const uint8_t id[16], bool good, uint64_t gap, void *context)
+const struct tmk_mark *tmk_point_marked(const uint8_t id[16], bool good, uint64_t gap, uint64_t time, void *context)
 {
 	struct tmk_point_maker *p = context;
-	bool ours = p->stage == TMK_POINT_CUT && !memcmp(id, p->now.wish.id, sizeof(p->now.wish.id));
+	bool ours = p->stage == TMK_POINT_CUT && !memcmp(id, p->cut_id, sizeof(p->cut_id));
 
 	if (good && (ours || last_before_a_gap(p, id))) {
-		fill_mark(p, gap, p->now.cut_time);
+		fill_mark(p, gap, time);
 		p->stage = TMK_POINT_SENT;
 		return &p->mark;
 	}
 	if (ours) {
 		snprintf(p->now.why, sizeof(p->now.why), "not every write before it was in the log");
 		p->stage = TMK_POINT_ASKED;
+		if (p->now.wish.app && ++p->attempts == ATTEMPTS) /* scripts and freezes have their cost */
+			end(p, -EBUSY, p->now.why);
 	}
 	return NULL;
 }
@@ -239,14 +240,14 @@ static void step_asked(struct tmk_point_maker *p, bool resting)
 {
 	bool may_freeze = p->parts.config->freeze || !p->now.wish.automatic, on = tmk_follow_on(p->parts.follow);
 
-	if (p->now.wish.app && resting && (!on || tmk_follow_streaming(p->parts.follow)))
+	if (overdue(p))
+		end(p, -EBUSY, p->now.why[0] ? p->now.why : "the disks could not be copied in time");
+	else if (p->now.wish.app && resting && (!on || tmk_follow_streaming(p->parts.follow)))
 		begin_attempt(p);
 	else if (!p->now.wish.app && tmk_follow_streaming(p->parts.follow))
 		cut(p);
 	else if (p->rounds >= QUIET_ROUNDS && may_freeze && resting && !on)
 		begin_attempt(p);
-	else if (overdue(p))
-		end(p, -EBUSY, p->now.why[0] ? p->now.why : "the disks could not be copied in time");
 }
 
 /* Little enough is left that it is copied well within the bound. */
@@ -265,10 +266,12 @@ static void cut_frozen(struct tmk_point_maker *p)
 	struct tmk_error err;
 	char why[256];
 	bool proven;
-	int rc = tmk_attempt_cut(p->attempt, p->parts.follow, p->now.wish.id, &proven, why, &err);
+	int rc;
+
+	tmk_random(p->cut_id, sizeof(p->cut_id));
+	rc = tmk_attempt_cut(p->attempt, p->parts.follow, p->cut_id, &proven, why, &err);
 
 	p->now.frozen_ms = tmk_attempt_frozen_ms(p->attempt);
-	p->now.cut_time = tmk_attempt_cut_time(p->attempt);
 	if (rc) {
 		end(p, rc, err.text);
 		return;
@@ -365,13 +368,20 @@ static void step_sent(struct tmk_point_maker *p, bool resting)
 		tmk_point_reset(p);
 }
 
-/* Its record comes, unless the log was given up with it. */
+/* Its record comes, however long that takes, unless the log is given up with it. Nobody waits for ever: it goes on as a point
+ * that nobody asked for. */
 static void step_cut(struct tmk_point_maker *p)
 {
-	if (overdue(p))
-		end(p, -EBUSY, p->now.why[0] ? p->now.why : "the log was not followed up to the mark in time");
-	else if (!tmk_follow_on(p->parts.follow))
+	struct tmk_wish wish = {.automatic = true};
+
+	if (!tmk_follow_on(p->parts.follow)) {
 		p->stage = TMK_POINT_ASKED;
+	} else if (overdue(p) && !p->now.wish.automatic) {
+		end(p, -EBUSY, "the target is more than two minutes behind; the point will be made, without the label");
+		tmk_random(wish.id, sizeof(wish.id));
+		tmk_point_ask(p, &wish);
+		p->stage = TMK_POINT_CUT;
+	}
 }
 
 void tmk_point_step(struct tmk_point_maker *p, bool resting)

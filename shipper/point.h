@@ -65,9 +65,9 @@ enum tmk_point_stage tmk_point_stage(const struct tmk_point_maker *p);
 void tmk_point_ask(struct tmk_point_maker *p, const struct tmk_wish *wish);
 /* A round has been read: if its end can be the point that is wished for, the mark to close it with, else NULL. */
 const struct tmk_mark *tmk_point_close_round(struct tmk_point_maker *p, uint64_t gap, struct tmk_error *err);
-/* As tmk_follow_marked; context is the point maker. A mark of the module's own, the last one before a gap, becomes a point of its
- * own, or the one that is wished for. */
-const struct tmk_mark *tmk_point_marked(const uint8_t id[16], bool good, uint64_t gap, void *context);
+/* As tmk_follow_marked; context is the point maker. A mark of the module's own, the last one before a gap, becomes a point that
+ * nobody asked for. */
+const struct tmk_mark *tmk_point_marked(const uint8_t id[16], bool good, uint64_t gap, uint64_t time, void *context);
 /* Goes as far as it can. resting: no round is under way and everything is acked. */
 void tmk_point_step(struct tmk_point_maker *p, bool resting);
 /* The session's window was dropped: what was sent of a point is void. */

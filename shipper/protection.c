@@ -84,7 +84,7 @@ static void snapshot_stream(struct tmk_protection *p, uint64_t now)
 	st->round_done = tmk_round_done(w->round);
 	st->dirty_bytes = w->dirty;
 	st->lag_bytes = w->dirty + w->taken + log_bytes(w->follow);
-	st->latest_ms = latest(w, now);
+	st->latest_ms = st->state == TMK_STATE_STREAMING && !w->fault[0] ? latest(w, now) : 0;
 	st->sent_disk_bytes = s->acked_disk_bytes + s->queued_disk_bytes;
 	st->sent_wire_bytes = s->sent_wire_bytes;
 	st->acked_chunk = s->acked;
@@ -114,7 +114,7 @@ static void snapshot(struct tmk_protection *p)
 		if (!reason[0] && !s->connected && !p->paused)
 			reason = s->reason;
 	}
-	snprintf(p->status.reason, sizeof(p->status.reason), "%s", reason[0] ? reason : w->point_failed);
+	snprintf(p->status.reason, sizeof(p->status.reason), "%s", reason[0] ? reason : w->slow[0] ? w->slow : w->point_failed);
 	pthread_mutex_unlock(&p->lock);
 }
 

@@ -76,6 +76,10 @@ int tmk_round_begin(struct tmk_round *r, struct tmk_error *err)
 	r->open = r->hashed = false;
 	r->from = r->count = r->next = r->done = r->again_count = 0;
 	tmk_packer_reset(r->packer);
+	if (tmk_follow_on(r->follow) && r->take.bytes > tmk_follow_log(r->follow)->size / 2) /* it would wait for too long */
+		rc = tmk_follow_switch(r->follow, false, err);
+	if (rc)
+		return rc;
 	if (tmk_follow_on(r->follow))
 		tmk_follow_hold(r->follow, r->take.position);
 	r->state = TMK_ROUND_READING;
@@ -266,16 +270,32 @@ static int open_gate(struct tmk_round *r, struct tmk_error *err)
 	return rc;
 }
 
+/* What hashes found to differ is marked, and counts as a gap of the log: but not in records from before that, which are no state
+ * therefore. Nor is anything if zeroes went for swap that is none any more. */
+static int sync(struct tmk_round *r, struct tmk_error *err)
+{
+	char why[192];
+	bool kept;
+	int rc = r->hashed ? tmk_follow_look(r->follow, err) : 0;
+
+	if (!rc)
+		rc = tmk_source_scratch_kept(r->source, &kept, why, err);
+	if (!rc && kept)
+		tmk_follow_synced(r->follow, r->take.log_gap, r->hashed ? tmk_follow_log(r->follow)->head : r->behind);
+	return rc;
+}
+
 static int rest(struct tmk_round *r, struct tmk_error *err)
 {
 	const struct tmk_stream_state *s = tmk_stream_state(r->stream);
+	int rc;
 
 	r->state = TMK_ROUND_IDLE;
 	if (r->resets != s->resets || r->forgotten != s->forgotten)
 		return 0;
-	tmk_follow_synced(r->follow, r->take.log_gap, r->behind);
 	/* by acks and results, and nothing was taken since: all that is in `taken` was read */
-	return tmk_source_release_rest(r->source, err);
+	rc = tmk_source_release_rest(r->source, err);
+	return rc || !tmk_follow_on(r->follow) ? rc : sync(r, err);
 }
 
 int tmk_round_step(struct tmk_round *r, struct tmk_error *err)

@@ -64,7 +64,7 @@ static void describe(const struct tmk_source *s, uint16_t i, struct tmk_tracker_
 }
 
 /* The other tracker may have had the disks before: of what it saw since, this one's first take knows nothing less. */
-static void forget_others(const struct tmk_source *s, struct tmk_marks *other)
+static void forget_disks(const struct tmk_source *s, struct tmk_marks *other)
 {
 	struct tmk_tracker_disk disk;
 	struct tmk_tracker *t;
@@ -117,17 +117,24 @@ int tmk_source_attach(struct tmk_source *s, struct tmk_error *err)
 	tmk_marks_unlock(s->marks);
 	if (rc)
 		return tmk_error_prefix(err, "cannot track %s", s->spec.disks[i].path);
-	forget_others(s, chosen.other);
+	forget_disks(s, chosen.other);
 	s->attached = true;
 	return 0;
 }
 
 void tmk_source_detach(struct tmk_source *s)
 {
+	struct tmk_chosen chosen;
 	struct tmk_tracker *t;
+	struct tmk_error none;
 
-	if (!s->marks)
+	if (!s->marks) { /* not attached since the start: an earlier shipper may have done so */
+		if (!tmk_trackers_choose(s->trackers, TMK_TRACKER_ANY, &chosen, &none)) {
+			forget_disks(s, chosen.marks);
+			forget_disks(s, chosen.other);
+		}
 		return;
+	}
 	t = tmk_marks_lock(s->marks);
 	for (uint16_t i = 0; i < s->held; i++) {
 		struct tmk_error err;
@@ -136,6 +143,7 @@ void tmk_source_detach(struct tmk_source *s)
 			tmk_log_warning("%s: %s", s->spec.disks[i].path, err.text);
 	}
 	tmk_marks_unlock(s->marks);
+	forget_disks(s, s->marks); /* one that is missing now */
 	s->attached = false;
 	s->held = 0;
 }
@@ -469,7 +477,7 @@ int tmk_source_set_cookie(struct tmk_source *s, const struct tmk_cookie *cookie,
 	return rc;
 }
 
-static int remind(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, struct tmk_error *err)
+int tmk_source_remind(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, struct tmk_error *err)
 {
 	struct tmk_tracker *t = tmk_marks_lock(s->marks);
 	int rc = tmk_tracker_remind(t, s->slots[disk], extent, err);
@@ -488,7 +496,7 @@ int tmk_source_bad(struct tmk_source *s, uint16_t disk, uint64_t offset, uint64_
 		if (b->at.disk != disk || b->at.offset != offset)
 			continue;
 		b->sure |= now - b->since >= SURE_MS;
-		return b->sure ? remind(s, disk, (struct tmk_extent){offset, length}, err)
+		return b->sure ? tmk_source_remind(s, disk, (struct tmk_extent){offset, length}, err)
 			       : tmk_source_mark(s, disk, (struct tmk_extent){offset, length}, err);
 	}
 	if (s->bad_count == TMK_BAD_MAX)

@@ -75,6 +75,8 @@ int tmk_source_proof(struct tmk_source *s, uint64_t gap, bool *proven, char why[
  * are frozen, but after the proof. If not, why (192 bytes) says so. */
 int tmk_source_scratch_kept(struct tmk_source *s, bool *kept, char *why, struct tmk_error *err);
 int tmk_source_mark(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, struct tmk_error *err);
+/* What is no hindrance to a point: tmk_tracker_remind(). */
+int tmk_source_remind(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, struct tmk_error *err);
 int tmk_source_mark_all(struct tmk_source *s, struct tmk_error *err);
 int tmk_source_doubt(struct tmk_source *s, const char *reason, struct tmk_error *err);
 int tmk_source_cookie(struct tmk_source *s, struct tmk_cookie *out, struct tmk_error *err);

@@ -237,8 +237,6 @@ static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err
 		return tmk_error_set(err, -EBADMSG, "the target acked chunk %llu, and the last one sent is %llu",
 				     (unsigned long long)number, (unsigned long long)s->number);
 	while (!rc && (p = tmk_flight_pop(&s->flight, number))) {
-		bool owed = p->hashes;
-
 		s->acked.number = p->number;
 		memcpy(s->acked.hash, p->hash, sizeof(s->acked.hash));
 		s->state.acked_disk_bytes += p->disk_bytes;
@@ -253,8 +251,8 @@ static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err
 			rc = settle(s, p, err);
 		else
 			tmk_packed_free(p);
-		if (rc && owed)
-			s->state.forgotten++; /* nobody waits for its results any more: its round is void */
+		if (rc)
+			s->state.forgotten++; /* nobody releases it any more, or waits for its results: its round is void */
 	}
 	return rc;
 }

@@ -2,11 +2,17 @@
 /* When the log is on: see streaming.h. */
 #include "streaming.h"
 
+#include <stdio.h>
+
 #include "log.h"
+#include "util.h"
 
 /* Of the ring: with so little left for a round it is switched on, with so much it is given up. */
 #define ON_PART 8
 #define OFF_PART 2
+#define VAIN_MOST 8 /* rounds that did not end in streaming, after which the log is given up for a while */
+#define OFF_MS 60000
+#define VERIFY_MS 10000 /* for so long a batch may take to begin, and to end, before a round is due */
 
 static uint64_t left(const struct tmk_work *w)
 {
@@ -30,9 +36,10 @@ static int switch_off(struct tmk_protection *p, struct tmk_error *err)
 {
 	struct tmk_work *w = &p->work;
 
-	tmk_log_info("%s: %llu bytes are dirty; the log is off until less is", p->spec.name, (unsigned long long)left(w));
 	w->both = false;
+	w->vain = 0;
 	w->dirty_at = 0;
+	tmk_log_info("%s: %llu bytes are dirty; the log is off", p->spec.name, (unsigned long long)left(w));
 	return tmk_follow_switch(w->follow, false, err);
 }
 
@@ -43,8 +50,18 @@ static int choose(struct tmk_protection *p, bool resting, struct tmk_error *err)
 
 	if (!resting || !tmk_stream_state(w->stream)->connected)
 		return 0;
-	if (!tmk_follow_on(w->follow))
+	if (!tmk_follow_on(w->follow) && tmk_now_ms() >= w->off_until)
 		return w->round_read && !w->first_copy && w->rested && left(w) <= size / ON_PART ? switch_on(p, err) : 0;
+	if (!tmk_follow_on(w->follow))
+		return 0;
+	if (w->vain > VAIN_MOST) {
+		snprintf(w->slow, sizeof(w->slow),
+			 "cannot converge: not all that is written is in the log or fits into it (%s); sent in rounds",
+			 tmk_follow_log(w->follow)->reason);
+		tmk_log_warning("%s: %s", p->spec.name, w->slow);
+		w->off_until = tmk_now_ms() + OFF_MS;
+		return switch_off(p, err);
+	}
 	return left(w) > size / OFF_PART ? switch_off(p, err) : 0;
 }
 
@@ -57,6 +74,8 @@ static void tell(struct tmk_protection *p)
 		tmk_log_info("%s: %s%s", p->spec.name,
 			     streaming ? "streaming" : "catching up: ", streaming ? "" : tmk_follow_log(w->follow)->reason);
 	w->streamed = streaming;
+	if (streaming)
+		w->slow[0] = '\0';
 }
 
 int tmk_streaming_step(struct tmk_protection *p, bool resting, struct tmk_error *err)
@@ -86,6 +105,7 @@ static int begin_both(struct tmk_work *w, struct tmk_error *err)
 	if (rc)
 		return rc;
 	w->both = true;
+	w->both_until = tmk_now_ms() + VERIFY_MS;
 	w->gate = (struct tmk_take){.position = tmk_follow_log(w->follow)->head, .fence = tmk_follow_log(w->follow)->sequence};
 	return 0;
 }

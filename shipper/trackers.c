@@ -85,7 +85,8 @@ int tmk_trackers_choose(struct tmk_trackers *t, enum tmk_tracker_kind kind, stru
 		rc = open_module(t, err);
 		module = !rc;
 	}
-	if (kind == TMK_TRACKER_EBPF || (rc && kind == TMK_TRACKER_ANY))
+	/* another error passes, and the module may track the disks already */
+	if (kind == TMK_TRACKER_EBPF || (kind == TMK_TRACKER_ANY && (rc == -ENOENT || rc == -EPROTONOSUPPORT)))
 		rc = open_ebpf(t, err);
 	*out = (struct tmk_chosen){.kind = module ? TMK_TRACKER_MODULE : TMK_TRACKER_EBPF,
 				   .marks = module ? &t->module : &t->ebpf,

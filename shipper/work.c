@@ -75,11 +75,11 @@ void tmk_work_close(struct tmk_work *w)
 	w->stream = NULL;
 }
 
-static const struct tmk_mark *marked(const uint8_t id[16], bool good, uint64_t gap, void *context)
+static const struct tmk_mark *marked(const uint8_t id[16], bool good, uint64_t gap, uint64_t time, void *context)
 {
 	struct tmk_work *w = context;
 
-	return tmk_point_marked(id, good, gap, w->point);
+	return tmk_point_marked(id, good, gap, time, w->point);
 }
 
 static int open_parts(struct tmk_protection *p, struct tmk_error *err)
@@ -261,6 +261,8 @@ static bool round_due(struct tmk_protection *p)
 		return now >= due;
 	if (bad && now >= w->bad_at)
 		return true;
+	if (w->both && now < w->both_until && tmk_follow_streaming(w->follow)) /* it is marked for the verify, and streamed */
+		return false;
 	return w->dirty + w->taken > bad && now >= due;
 }
 
@@ -270,6 +272,7 @@ static int read_rounds(struct tmk_protection *p, struct tmk_error *err)
 	int rc = 0;
 
 	if (round_due(p)) {
+		w->vain = tmk_follow_on(w->follow) && !tmk_follow_streaming(w->follow) ? w->vain + 1 : 0;
 		w->round_at = tmk_now_ms();
 		w->bad_at = w->round_at + BAD_MS;
 		rc = tmk_round_begin(w->round, err);
@@ -380,7 +383,9 @@ static int verify(struct tmk_protection *p, struct tmk_error *err)
 static int all_work(struct tmk_protection *p, struct tmk_error *err)
 {
 	struct tmk_work *w = &p->work;
-	int rc = tmk_streaming_step(p, resting(w), err);
+	/* the copy of a frozen disk goes on the stream before what is written since */
+	bool free = resting(w) && tmk_point_stage(w->point) != TMK_POINT_SHIPPING;
+	int rc = tmk_streaming_step(p, free, err);
 
 	if (!rc)
 		rc = verify(p, err);
@@ -449,7 +454,7 @@ int tmk_work_patience(const struct tmk_work *w)
 
 	if (!w->stream || tmk_now_ms() < w->fault_until)
 		return TMK_WORK_SNAPSHOT_MS;
-	if (tmk_round_fenced(w->round))
+	if (tmk_round_fenced(w->round) && tmk_stream_state(w->stream)->connected)
 		return FENCE_MS;
 	stage = tmk_point_stage(w->point);
 	if (stage != TMK_POINT_NONE && stage != TMK_POINT_SENT)

@@ -36,6 +36,9 @@ struct tmk_work {
 	bool round_read;	    /* a round was read to its end since the session's start: points may be asked for */
 	bool rested;		    /* resting(), when last looked at */
 	bool told;		    /* why there is no session was logged */
+	unsigned vain;		    /* rounds with the log on, one after the other, and none has ended in streaming */
+	uint64_t off_until;	    /* the log was given up for that: not on again before */
+	uint64_t both_until;	    /* for so long a verify goes before rounds */
 	bool both;		    /* what is logged is marked, too: a verify compares, or is about to */
 	struct tmk_take gate;	    /* for that: where the log stood, and what was under way then */
 	bool streamed;		    /* tmk_follow_streaming(), when last looked at */
@@ -47,6 +50,7 @@ struct tmk_work {
 	uint64_t rate_bytes, rate_at;	/* acked bytes when the rate was last computed */
 	char fault[512];
 	char point_failed[512];
+	char slow[256];	    /* why the log is off */
 	uint64_t point_gap; /* gap count of the newest point: a doubt that is older is over */
 	uint64_t dirty, taken;
 };

@@ -75,6 +75,15 @@ int tmk_source_doubt(struct tmk_source *s, const char *reason, struct tmk_error 
 	return 0;
 }
 
+static unsigned reminded;
+
+int tmk_source_remind(struct tmk_source *s, uint16_t disk, struct tmk_extent extent, struct tmk_error *e)
+{
+	(void)s, (void)disk, (void)e;
+	reminded += extent.length / 512;
+	return 0;
+}
+
 int tmk_source_release_log(struct tmk_source *s, uint64_t position, struct tmk_error *e)
 {
 	(void)s, (void)e;
@@ -175,9 +184,9 @@ static const uint8_t an_id[16] = "a mark";
 static const struct tmk_mark *wanted; /* what the mark becomes */
 static unsigned marks, good_marks;
 
-static const struct tmk_mark *marked(const uint8_t id[16], bool good, uint64_t gap, void *context)
+static const struct tmk_mark *marked(const uint8_t id[16], bool good, uint64_t gap, uint64_t time, void *context)
 {
-	(void)context, (void)gap;
+	(void)context, (void)gap, (void)time;
 	ck_assert_mem_eq(id, an_id, 16);
 	marks++;
 	good_marks += good;
@@ -331,6 +340,30 @@ START_TEST(a_discard_ends_in_no_state)
 	put(TIDEMARK_DISCARD, 0, 8, 0);
 	flush();
 	ck_assert(!chunks[count - 1]->consistent);
+	ck_assert_uint_eq(reminded, 0);
+	source.devices[0].zeroes = false; /* R20: what such a disk returns then is read back */
+	put(TIDEMARK_DISCARD, 16, 8, 0);
+	flush();
+	ck_assert_uint_eq(reminded, 8);
+}
+END_TEST
+
+/* The command may have been done although it was not answered. */
+START_TEST(the_kernel_says_whether_it_is_on)
+{
+	tmk_follow_synced(follow, 5, the_log.head);
+	put(TIDEMARK_DATA, 0, 8, 1);
+	the_log.on = false;
+	the_log.tail = the_log.head;
+	step();
+	ck_assert(!tmk_follow_on(follow) && !tmk_follow_streaming(follow));
+	ck_assert_uint_eq(carries, 0);
+	the_log.on = true;
+	put(TIDEMARK_DATA, 8, 8, 1);
+	flush();
+	flush();
+	ck_assert(tmk_follow_on(follow) && !tmk_follow_streaming(follow));
+	ck_assert_uint_eq(count, 1);
 }
 END_TEST
 
@@ -449,6 +482,7 @@ int main(void)
 	tcase_add_test(t, a_large_write);
 	tcase_add_test(t, which_ends_and_marks_are_good);
 	tcase_add_test(t, a_discard_ends_in_no_state);
+	tcase_add_test(t, the_kernel_says_whether_it_is_on);
 	tcase_add_test(t, held);
 	tcase_add_test(t, a_dropped_window);
 	tcase_add_test(t, a_full_window);

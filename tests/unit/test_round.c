@@ -68,6 +68,22 @@ void tmk_follow_synced(struct tmk_follow *f, uint64_t gap, uint64_t behind)
 	synced_behind = behind;
 }
 
+int tmk_follow_switch(struct tmk_follow *f, bool on, struct tmk_error *e)
+{
+	(void)f, (void)e;
+	log_on = on;
+	return 0;
+}
+
+static bool scratch_kept = true;
+
+int tmk_source_scratch_kept(struct tmk_source *s, bool *kept, char *why, struct tmk_error *e)
+{
+	(void)s, (void)why, (void)e;
+	*kept = scratch_kept;
+	return 0;
+}
+
 int tmk_follow_look(struct tmk_follow *f, struct tmk_error *e)
 {
 	(void)f, (void)e;
@@ -311,6 +327,7 @@ END_TEST
 START_TEST(reads_keep_their_place_in_the_log)
 {
 	log_on = true;
+	the_log.size = 1ull << 30;
 	sealed = 4095;
 	the_log.head = 70000;
 	ck_assert_int_eq(tmk_round_begin(rounds, &err), 0);
@@ -335,9 +352,34 @@ START_TEST(reads_keep_their_place_in_the_log)
 	ck_assert_uint_eq(synced_behind, 80000);
 }
 END_TEST
+/* Zeroes went for swap that is none any more. */
+START_TEST(not_in_step_without_scratch)
+{
+	log_on = true;
+	scratch_kept = false;
+	sealed = 4096;
+	the_log.size = 1ull << 30;
+	ck_assert_int_eq(go(), 0);
+	ck_assert_int_eq(tmk_round_finish(rounds, NULL, &err), 0);
+	ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
+	ck_assert_int_eq(tmk_round_state(rounds), TMK_ROUND_IDLE);
+	ck_assert_uint_eq(synced_gap, 0);
+}
+END_TEST
+/* It would hold the log for longer than that has room. */
+START_TEST(a_large_round_gives_the_log_up)
+{
+	log_on = true;
+	the_log.size = extent.length;
+	ck_assert_int_eq(tmk_round_begin(rounds, &err), 0);
+	ck_assert(!log_on);
+	ck_assert_uint_eq(held, 0);
+}
+END_TEST
 START_TEST(an_aborted_round_lets_the_log_go)
 {
 	log_on = true;
+	the_log.size = 1ull << 30;
 	sealed = 4096;
 	ck_assert_int_eq(tmk_round_begin(rounds, &err), 0);
 	ck_assert_int_eq(tmk_round_step(rounds, &err), 0);
@@ -622,6 +664,8 @@ int main(void)
 	tcase_add_test(t, nothing_is_read_before_the_fence);
 	tcase_add_test(t, reads_keep_their_place_in_the_log);
 	tcase_add_test(t, an_aborted_round_lets_the_log_go);
+	tcase_add_test(t, not_in_step_without_scratch);
+	tcase_add_test(t, a_large_round_gives_the_log_up);
 	tcase_add_test(t, a_bad_block);
 	tcase_add_loop_test(t, not_the_medium, 0, 6);
 	tcase_add_test(t, the_rest_is_released_when_all_is_acked);
