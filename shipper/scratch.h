@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Scratch: ranges of the disks whose contents nobody needs after a boot, i.e. active swap (R17). They travel as their header
- * (the first page, so that swapon works) and zeroes, and writes there do not spoil a point.
+ * Scratch: ranges of the disks whose contents nobody needs after a boot, i.e. active swap (R17). In rounds they travel as
+ * their header (the first page, so that swapon works) and zeroes, and writes there do not spoil a point. What streams is all that
+ * is written: scratch may have ended since it was looked for.
  */
 #ifndef TMK_SCRATCH_H
 #define TMK_SCRATCH_H
