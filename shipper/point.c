@@ -169,11 +169,15 @@ const struct tmk_mark *tmk_point_close_round(struct tmk_point_maker *p, uint64_t
 
 /* ---- by a mark in the log ---- */
 
+/* What was swap until now and is none any more is not in the log: then the mark will be none, and the next round has it. */
 static void cut(struct tmk_point_maker *p)
 {
 	struct tmk_error err;
+	int rc = tmk_source_refresh(p->parts.source, &err);
 	tmk_random(p->cut_id, sizeof(p->cut_id));
-	if (!tmk_follow_cut(p->parts.follow, p->cut_id, &err))
+	if (!rc)
+		rc = tmk_follow_cut(p->parts.follow, p->cut_id, &err);
+	if (!rc)
 		p->stage = TMK_POINT_CUT;
 	else
 		snprintf(p->now.why, sizeof(p->now.why), "%s", err.text);
@@ -266,10 +270,11 @@ static void cut_frozen(struct tmk_point_maker *p)
 	struct tmk_error err;
 	char why[256];
 	bool proven;
-	int rc;
+	int rc = tmk_source_refresh(p->parts.source, &err);
 
 	tmk_random(p->cut_id, sizeof(p->cut_id));
-	rc = tmk_attempt_cut(p->attempt, p->parts.follow, p->cut_id, &proven, why, &err);
+	if (!rc)
+		rc = tmk_attempt_cut(p->attempt, p->parts.follow, p->cut_id, &proven, why, &err);
 
 	p->now.frozen_ms = tmk_attempt_frozen_ms(p->attempt);
 	if (rc) {

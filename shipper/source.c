@@ -149,7 +149,7 @@ void tmk_source_detach(struct tmk_source *s)
 }
 
 /* Swap that was switched off is ordinary space again: its contents on the target are zeroes, so it is copied. */
-static int refresh_scratch(struct tmk_source *s, struct tmk_error *err)
+int tmk_source_refresh(struct tmk_source *s, struct tmk_error *err)
 {
 	struct tmk_scratch now;
 	int rc = tmk_scratch_find(s->devices, s->spec.disk_count, &now, err);
@@ -217,7 +217,7 @@ int tmk_source_take(struct tmk_source *s, struct tmk_take *out, struct tmk_error
 			rc = tmk_error_set(err, -ESTALE, "%s moved to another device or place; unprotect it and protect it again",
 					   s->spec.disks[i].path);
 	if (!rc)
-		rc = refresh_scratch(s, err);
+		rc = tmk_source_refresh(s, err);
 	return rc ? rc : tmk_source_take_frozen(s, out, err);
 }
 

@@ -68,6 +68,9 @@ int tmk_source_taken(struct tmk_source *s, uint16_t disk, struct tmk_extent exte
 /* The log's room up to there. */
 int tmk_source_release_log(struct tmk_source *s, uint64_t position, struct tmk_error *err);
 int tmk_source_release(struct tmk_source *s, const struct tmk_covered *covered, size_t count, struct tmk_error *err);
+/* Looks at scratch again, as a take does: what was swap and is none any more is marked. Looks at files: not while filesystems are
+ * frozen. */
+int tmk_source_refresh(struct tmk_source *s, struct tmk_error *err);
 /* The proof (R17): nothing outside scratch was written since the take that had this gap count, and no event was missed. If not,
  * why (192 bytes) says who wrote. */
 int tmk_source_proof(struct tmk_source *s, uint64_t gap, bool *proven, char why[192], struct tmk_error *err);

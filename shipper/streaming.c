@@ -12,6 +12,7 @@
 #define OFF_PART 2
 #define VAIN_MOST 8 /* rounds that did not end in streaming, after which the log is given up for a while */
 #define OFF_MS 60000
+#define SCRATCH_MS 1000
 #define VERIFY_MS 10000 /* for so long a batch may take to begin, and to end, before a round is due */
 
 static uint64_t left(const struct tmk_work *w)
@@ -78,6 +79,17 @@ static void tell(struct tmk_protection *p)
 		w->slow[0] = '\0';
 }
 
+/* Where nothing is taken nobody else sees it. */
+static int watch_scratch(struct tmk_work *w, struct tmk_error *err)
+{
+	uint64_t now = tmk_now_ms();
+
+	if (!tmk_follow_streaming(w->follow) || now < w->scratch_at)
+		return 0;
+	w->scratch_at = now + SCRATCH_MS;
+	return tmk_source_refresh(&w->source, err);
+}
+
 int tmk_streaming_step(struct tmk_protection *p, bool resting, struct tmk_error *err)
 {
 	struct tmk_work *w = &p->work;
@@ -86,6 +98,8 @@ int tmk_streaming_step(struct tmk_protection *p, bool resting, struct tmk_error 
 	if (!tmk_follow_has_log(w->follow))
 		return 0;
 	rc = tmk_follow_look(w->follow, err);
+	if (!rc)
+		rc = watch_scratch(w, err);
 	if (!rc)
 		rc = choose(p, resting, err);
 	if (!rc)

@@ -37,6 +37,7 @@ struct tmk_work {
 	bool rested;		    /* resting(), when last looked at */
 	bool told;		    /* why there is no session was logged */
 	unsigned vain;		    /* rounds with the log on, one after the other, and none has ended in streaming */
+	uint64_t scratch_at;	    /* when to look again whether swap was switched off */
 	uint64_t off_until;	    /* the log was given up for that: not on again before */
 	uint64_t both_until;	    /* for so long a verify goes before rounds */
 	bool both;		    /* what is logged is marked, too: a verify compares, or is about to */

@@ -85,7 +85,7 @@ for round in $(seq 1 "$ROUNDS"); do
 	5)
 		what='shipper and the marks'
 		e2e_shipper_kill
-		rm -rf "$PINS"
+		e2e_forget_marks
 		e2e_shipper_start
 		;;
 	esac

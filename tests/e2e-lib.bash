@@ -116,6 +116,11 @@ e2e_shipper_kill() {
 	wait "$SHIPPER" 2>/dev/null || true
 	SHIPPER=''
 }
+# With no shipper running: all that was marked is lost, as by a reboot. E2E_MODULE: the kernel module, where that is the tracker.
+e2e_forget_marks() {
+	rm -rf "$PINS"
+	[ -z "${E2E_MODULE-}" ] || { busybox rmmod tidemark && busybox insmod "$E2E_MODULE"; }
+}
 e2e_join() {
 	TOKEN=$(target token | grep -o 'tm1-[a-zA-Z0-9-]*')
 	source_ join "127.0.0.1:$PORT" "$TOKEN" >/dev/null

@@ -49,7 +49,7 @@ say "swap switched off while a round is read: what is written there then is not 
 mkswap -q "${DISK}p2"
 swapon -p 0 "${DISK}p2"
 e2e_shipper_stop
-rm -rf "$PINS" # everything is read again
+e2e_forget_marks # everything is read again
 echo "read-rate = 16M" >>"$W/shipper.conf"
 e2e_shipper_start
 reading() { [ "$(e2e_status web .total_bytes)" -ge $((128 << 20)) ] && e2e_is web .first_copy true; }

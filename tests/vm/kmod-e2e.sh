@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.bash"
 # shellcheck source=tests/vm/kmod-lib.bash
 . "$(dirname "$0")/kmod-lib.bash"
-export ROUNDS=5
+export ROUNDS=5 E2E_MODULE=$MODULE
 for test in e2e-first e2e-kill e2e-swap freeze; do
 	say "==== $test"
 	kmod_load
