@@ -235,6 +235,7 @@ static void arm(struct tmk_disk *d, struct tmk_protection *p)
 	tracepoint_synchronize_unregister(); /* no probe that does not see it is under way any more */
 	raw_spin_lock_irqsave(&p->lock, flags);
 	tmk_disk_doubt(d, "a disk was added"); /* a mark from before this take is no point of it */
+	d->reason[0] = '\0';		       /* nothing was missed */
 	raw_spin_unlock_irqrestore(&p->lock, flags);
 }
 

@@ -174,6 +174,7 @@ static void cut(struct tmk_point_maker *p)
 {
 	struct tmk_error err;
 	int rc = tmk_source_refresh(p->parts.source, &err);
+
 	tmk_random(p->cut_id, sizeof(p->cut_id));
 	if (!rc)
 		rc = tmk_follow_cut(p->parts.follow, p->cut_id, &err);
@@ -275,7 +276,6 @@ static void cut_frozen(struct tmk_point_maker *p)
 	tmk_random(p->cut_id, sizeof(p->cut_id));
 	if (!rc)
 		rc = tmk_attempt_cut(p->attempt, p->parts.follow, p->cut_id, &proven, why, &err);
-
 	p->now.frozen_ms = tmk_attempt_frozen_ms(p->attempt);
 	if (rc) {
 		end(p, rc, err.text);

@@ -12,6 +12,9 @@
  *   kmodlog disk N                         now N taken N writes N flight N diskseq N
  *   kmodlog mark N SECTOR SECTORS [REASON]
  *   kmodlog release N SECTOR SECTORS
+ *   kmodlog takes PROTECTION N DEV IMAGE COUNT [unfenced]
+ *                                          so many takes, each with its fence, or without; what was taken is copied from
+ *                                          the device to the image, and released: blocks N
  *   kmodlog marked N now|taken             SECTOR SECTORS, a line each
  *   kmodlog copy N now|taken FROM TO       what is marked, from one image to another: blocks N
  *   kmodlog replay PROTECTION FLAG N:FILE...   the log, as it comes, onto files, until FLAG exists (-: what is there) and
@@ -208,6 +211,52 @@ static void copy(char **a)
 	printf("blocks %" PRIu64 "\n", count);
 }
 
+/* Whole blocks that are marked in `bits`, from the device to the image. */
+static uint64_t copy_marked(const uint64_t *bits, uint64_t blocks, uint32_t size, int from, int to, char *data)
+{
+	uint64_t copied = 0;
+
+	for (uint64_t b = 0; b < blocks; b++) {
+		ssize_t n;
+
+		if (!(__atomic_load_n(&bits[b / 64], __ATOMIC_RELAXED) >> b % 64 & 1))
+			continue;
+		n = pread(from, data, size, (off_t)(b * size));
+		if (n <= 0 || pwrite(to, data, (size_t)n, (off_t)(b * size)) != n)
+			die("cannot copy");
+		copied++;
+	}
+	return copied;
+}
+
+static void takes(char **a)
+{
+	struct tmk_module_disk_status s;
+	struct tmk_module_status p;
+	struct tmk_module_take t;
+	uint64_t blocks, copied = 0;
+	const uint64_t *taken = map_of(a[1], "taken", &s, &blocks);
+	int from = open(a[2], O_RDONLY | O_DIRECT), to = open(a[3], O_WRONLY);
+	char *data = aligned_alloc(4096, s.block);
+	uint8_t protection[16];
+
+	memcpy(protection, uuid(a[0]), 16);
+	if (from < 0 || to < 0 || !data)
+		die("cannot open disk and image");
+	for (uint64_t n = number(a[4]); n; n--) {
+		need(tmk_module_take(m, protection, &t, &err));
+		do
+			need(tmk_module_status(m, protection, &p, &err));
+		while (!a[5] && p.settled < t.sequence);
+		copied += copy_marked(taken, blocks, s.block, from, to, data);
+		need(tmk_module_release(m, (uint32_t)number(a[1]), 0, s.sectors, &err));
+	}
+	free(data);
+	close(from);
+	close(to);
+	printf("blocks %" PRIu64 "\n", copied);
+}
+
 /* ---- the log ---- */
 
 struct replay {
@@ -334,9 +383,9 @@ static const struct {
 	int least;
 	void (*run)(char **arguments);
 } commands[] = {
-	{"attach", 4, attach}, {"detach", 1, detach}, {"take", 1, take}, {"fence", 2, fence},	  {"log", 2, switch_log},
-	{"status", 1, status}, {"disk", 1, disk},     {"mark", 3, mark}, {"release", 3, release}, {"marked", 2, marked},
-	{"copy", 4, copy},     {"replay", 3, replay}, {"cut", 1, cut},
+	{"attach", 4, attach}, {"detach", 1, detach}, {"take", 1, take},     {"fence", 2, fence},     {"log", 2, switch_log},
+	{"status", 1, status}, {"disk", 1, disk},     {"mark", 3, mark},     {"release", 3, release}, {"marked", 2, marked},
+	{"takes", 5, takes},   {"copy", 4, copy},     {"replay", 3, replay}, {"cut", 1, cut},
 };
 
 int main(int argc, char **argv)
