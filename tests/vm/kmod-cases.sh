@@ -56,7 +56,7 @@ modprobe dm_mod
 dmsetup create above --table "0 $SECTORS_ABOVE linear $VM_SCSI 2048"
 oracle "dm-linear" mixed /dev/mapper/above
 dmsetup remove above
-modprobe dm_crypt
+modprobe dm_crypt && modprobe xts && modprobe ecb
 dmsetup create above --table "0 $SECTORS_ABOVE crypt aes-xts-plain64 $(printf '%0128d' 7) 0 $VM_SCSI 2048"
 oracle "dm-crypt" mixed /dev/mapper/above
 dmsetup remove above
@@ -74,10 +74,10 @@ loop parts 128M -P
 printf 'label: gpt\nstart=2048, size=65536\nstart=69632, size=131072\n' | sfdisk -q --no-tell-kernel --no-reread "$LOOP"
 partx -u "$LOOP" 2>/dev/null || partx -a "$LOOP"
 e2e_until 10 test -b "${LOOP}p2" || fail "no partition"
-begin "$LOOP"
-WHOLE=$N
-begin "${LOOP}p2" # the same protection: two disks, one log
-PART=$N
+# One protection: two disks, one log.
+read -r _ WHOLE _ < <("$LOG" attach oracle whole "$LOOP" "$RING" 4096)
+read -r _ PART _ < <("$LOG" attach oracle part "${LOOP}p2" "$RING" 4096)
+[ "$WHOLE" != "$PART" ] || fail "the partition took the disk's place"
 both() {
 	local name=$1
 	shift
@@ -87,7 +87,8 @@ both() {
 	done
 	"$LOG" log oracle on >/dev/null
 	"$LOG" fence oracle "$("$LOG" take oracle | field sequence)"
-	for n in "$WHOLE" "$PART"; do "$LOG" release "$n" 0 $((128 << 11)) 2>/dev/null || "$LOG" release "$n" 0 131072; done
+	"$LOG" release "$WHOLE" 0 $((128 << 11))
+	"$LOG" release "$PART" 0 131072
 	GAP=$(gap)
 	"$@"
 	for DISK in "$LOOP" "${LOOP}p2"; do blockdev --flushbufs "$DISK"; done
