@@ -18,10 +18,11 @@ cleanup() {
 	[ -z "$LOAD" ] || kill "$LOAD" 2>/dev/null || true
 	wait
 	umount "$W/mnt" 2>/dev/null || true
-	for n in above other; do dmsetup remove $n 2>/dev/null || true; done
 	for n in {0..7}; do "$LOG" detach "$n" 2>/dev/null || true; done
 	kmod_unload || rc=1
 	for n in "${LOOPS[@]}"; do losetup -d "$n" || true; done
+	sleep 0.5
+	for n in above other; do dmsetup remove $n 2>/dev/null || true; done
 	rm -rf "$W"
 	exit "$rc"
 }
@@ -124,8 +125,11 @@ punched() {
 GAPS=may oracle "punched and trimmed" punched
 end
 
-say "attached under load"
-loop busy 96M
+say "attached under load, on a disk that is slow to write: what is in flight is not on it yet"
+modprobe dm_delay
+dmsetup create other --table "0 $((96 << 11)) delay $VM_SCRATCH 0 0 $VM_SCRATCH 0 20"
+LOOP=$(losetup -f --show --direct-io=on /dev/mapper/other)
+LOOPS+=("$LOOP")
 mixed "$LOOP"
 fio --name=busy --filename="$LOOP" --rw=randwrite --bsrange=512-32k --blockalign=512 --direct=1 --ioengine=io_uring --iodepth=16 \
 	--serialize_overlap=1 --fallocate=none --time_based --runtime=100000 --rate_iops=400 --randrepeat=0 --refill_buffers --norandommap \
