@@ -50,11 +50,16 @@ static void show_first_copy(const struct tmk_show *s, const json_t *p)
 
 static void show_lag(const struct tmk_show *s, const json_t *p)
 {
+	const json_t *latest = json_object_get(p, "latest_seconds");
 	char age[32], bytes[32];
 
 	tmk_parts_line(s, "lag");
 	fprintf(s->out, "%s, %s\n", tmk_show_duration(tmk_parts_number(p, "lag_seconds"), age),
 		tmk_human(tmk_parts_bytes(p, "lag_bytes"), bytes));
+	if (!json_is_number(latest))
+		return;
+	tmk_parts_line(s, "latest");
+	fprintf(s->out, "what the target has is %s old\n", tmk_show_duration(json_number_value(latest), age));
 }
 
 static void show_sent(const struct tmk_show *s, const json_t *p)

@@ -340,7 +340,10 @@ static int thaw(struct tmk_attempt *a, bool *proven, char why[256], struct tmk_e
 	return rc;
 }
 
-int tmk_attempt_copy(struct tmk_attempt *a, struct tmk_reader_ring *reader, bool *proven, char why[256], struct tmk_error *err)
+/* From frozen to thawed. *proven: what the work proved, and nothing thawed them before. */
+static int while_frozen(struct tmk_attempt *a,
+			int (*work)(struct tmk_attempt *a, void *context, bool *proven, char why[256], struct tmk_error *err),
+			void *context, bool *proven, char why[256], struct tmk_error *err)
 {
 	struct tmk_error other;
 	int rc, thawed;
@@ -350,32 +353,46 @@ int tmk_attempt_copy(struct tmk_attempt *a, struct tmk_reader_ring *reader, bool
 	rc = tmk_freeze_freeze(a->freeze, err);
 	if (rc)
 		return rc;
-	rc = copy_frozen(a, reader, tmk_now_ms() + a->config->freeze_limit, proven, why, err);
+	rc = work(a, context, proven, why, err);
 	thawed = thaw(a, proven, why, rc ? &other : err);
-	tmk_reader_drain(reader);
-	if (!rc && !thawed && *proven)
-		rc = tmk_source_scratch_kept(a->source, proven, why, err);
 	return rc ? rc : thawed;
+}
+
+static int copy(struct tmk_attempt *a, void *reader, bool *proven, char why[256], struct tmk_error *err)
+{
+	return copy_frozen(a, reader, tmk_now_ms() + a->config->freeze_limit, proven, why, err);
+}
+
+int tmk_attempt_copy(struct tmk_attempt *a, struct tmk_reader_ring *reader, bool *proven, char why[256], struct tmk_error *err)
+{
+	int rc = while_frozen(a, copy, reader, proven, why, err);
+
+	tmk_reader_drain(reader);
+	return rc || !*proven ? rc : tmk_source_scratch_kept(a->source, proven, why, err);
+}
+
+struct cut {
+	struct tmk_follow *follow;
+	const uint8_t *id;
+};
+
+static int cut(struct tmk_attempt *a, void *context, bool *proven, char why[256], struct tmk_error *err)
+{
+	const struct cut *c = context;
+	int rc = tmk_follow_cut(c->follow, c->id, err);
+
+	(void)a;
+	*proven = !rc;
+	if (rc != -ENOSPC && rc != -EAGAIN && rc != -ENOLINK)
+		return rc;
+	snprintf(why, 256, "%.255s", err->text);
+	return 0;
 }
 
 int tmk_attempt_cut(struct tmk_attempt *a, struct tmk_follow *follow, const uint8_t id[16], bool *proven, char why[256],
 		    struct tmk_error *err)
 {
-	struct tmk_error other;
-	int rc, thawed;
-
-	*proven = false;
-	why[0] = '\0';
-	rc = tmk_freeze_freeze(a->freeze, err);
-	if (rc)
-		return rc;
-	rc = tmk_follow_cut(follow, id, err);
-	*proven = !rc;
-	thawed = thaw(a, proven, why, rc ? &other : err);
-	if (rc != -ENOSPC && rc != -EAGAIN && rc != -ENOLINK)
-		return rc ? rc : thawed;
-	snprintf(why, 256, "%.255s", err->text);
-	return 0;
+	return while_frozen(a, cut, &(struct cut){follow, id}, proven, why, err);
 }
 
 /* ---- after the thaw ---- */

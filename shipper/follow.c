@@ -332,14 +332,15 @@ static int take_mark(struct tmk_follow *f, const struct tidemark_record *r, stru
 	uint64_t through = f->position + r->length;
 	int rc;
 
-	f->position = through;
-	if (!mark)
-		return 0;
-	rc = seal(f, through, mark, err);
-	if (rc != -ENOSPC)
-		return rc;
-	rc = close_chunk(f, err);
-	return rc ? rc : seal(f, through, mark, err);
+	rc = mark ? seal(f, through, mark, err) : 0;
+	if (rc == -ENOSPC) {
+		rc = close_chunk(f, err);
+		if (!rc)
+			rc = seal(f, through, mark, err);
+	}
+	if (!rc)
+		f->position = through;
+	return rc;
 }
 
 static int take_record(struct tmk_follow *f, const struct tidemark_record *r, struct tmk_error *err)

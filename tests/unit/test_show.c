@@ -147,7 +147,8 @@ START_TEST(source)
 		parse("{\"role\": \"source\", \"target\": {\"host\": \"dr.example\", \"port\": 9443}, \"protections\": ["
 		      "{\"name\": \"web\", \"state\": \"catching up\", \"reason\": \"busy\\u001b[31m\", \"first_copy\": true,"
 		      " \"copied_bytes\": 1073741824, \"total_bytes\": 4294967296, \"rate_bytes_per_second\": 104857600,"
-		      " \"eta_seconds\": 31, \"lag_bytes\": 3145728, \"lag_seconds\": 2.5, \"sent_disk_bytes\": 2000,"
+		      " \"eta_seconds\": 31, \"lag_bytes\": 3145728, \"lag_seconds\": 2.5, \"latest_seconds\": 0.25, "
+		      "\"sent_disk_bytes\": 2000,"
 		      " \"sent_wire_bytes\": 1000, \"disks\": [{\"number\": 0, \"path\": \"/dev/sda\", \"size\": 4294967296,"
 		      " \"doubt\": \"\"}], \"point\": {\"kind\": \"app\", \"label\": \"nightly\", \"time\": \"T\","
 		      " \"age_seconds\": 250, \"frozen_ms\": 4}, \"note\": \"journal half full\"}]}");
@@ -159,6 +160,7 @@ START_TEST(source)
 	ck_shown("/dev/sda  4.0 GiB");
 	ck_shown("[#####---------------]  25 %  1.0 GiB of 4.0 GiB  100.0 MiB/s  31 s left");
 	ck_shown("2.5 s, 3.0 MiB");
+	ck_shown("what the target has is 0.2 s old");
 	ck_shown("(2.0 : 1)");
 	ck_shown("4 min 10 s ago, app-consistent, \"nightly\" (T, frozen for 4 ms)");
 	ck_shown("journal half full");
@@ -177,6 +179,7 @@ START_TEST(source_after_first_copy)
 	tmk_show_status(&show, status, &limits);
 	ck_not_shown("first copy");
 	ck_not_shown("left");
+	ck_not_shown("latest");
 	ck_shown("\033[31mcatching up\033[0m"); /* no point is critical, in words and in colour */
 	ck_shown("none yet");
 	json_decref(status);
