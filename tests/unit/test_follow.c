@@ -12,7 +12,7 @@
 
 #define RING (4u << 20)
 #define DISK (64u << 20)
-#define CHUNKS 64
+#define CHUNKS 2048
 
 static uint8_t ring[2 * RING];
 static struct tmk_log the_log;
@@ -176,7 +176,7 @@ static struct tidemark_record *put(uint16_t type, uint64_t sector, uint64_t sect
 	r->position = the_log.head;
 	the_log.head += r->length;
 	((struct tidemark_record *)(ring + the_log.head % RING))->position = 0;
-	memcpy(ring + RING, ring, RING); /* as the module maps it: twice */
+	memcpy((uint8_t *)r + RING, r, r->length + sizeof(r->position)); /* as the module maps it: twice */
 	return r;
 }
 
@@ -430,6 +430,194 @@ START_TEST(room_of_nothing)
 }
 END_TEST
 
+/* ---- histories ---- */
+
+#define SECTORS 64
+#define STEPS 700
+
+static uint8_t disk[SECTORS];		   /* what each sector is full of */
+static uint8_t states[STEPS + 1][SECTORS]; /* the disk behind each record */
+static uint64_t ends[STEPS + 1];	   /* where that record ends */
+static bool dirty[SECTORS];		   /* the map */
+static unsigned records, delivered, acked, looked;
+static uint64_t seed;
+
+static unsigned roll(unsigned below)
+{
+	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (unsigned)(seed >> 33) % below;
+}
+
+static bool is_mark[STEPS + 1];
+
+static void remember(bool mark)
+{
+	is_mark[records] = mark;
+	ends[records] = the_log.head;
+	memcpy(states[records++], disk, sizeof(disk));
+}
+
+static void some_write(void)
+{
+	unsigned at = roll(SECTORS), length = 1 + roll(SECTORS - at < 9 ? SECTORS - at : 9), kind = roll(8);
+	int value = kind ? 1 + (int)roll(255) : 0;
+
+	memset(disk + at, value, length);
+	put(kind ? TIDEMARK_DATA : TIDEMARK_ZERO, at, length, value);
+	remember(false);
+}
+
+/* Of the chunk's end: a state of the log, if it is called one. */
+static void look_at(const struct tmk_packed *p)
+{
+	unsigned i = 0;
+
+	if (!p->consistent)
+		return;
+	looked++;
+	while (ends[i] != p->log_through)
+		ck_assert_uint_lt(++i, records);
+	while (!p->marked && is_mark[i]) /* it went by, and the state is that of the write before */
+		i--;
+	for (unsigned at = 0; at < SECTORS; at++)
+		ck_assert_msg(replica[at * 512] == states[i][at], "sector %u is %d, not %d", at, replica[at * 512],
+			      states[i][at]);
+}
+
+/* The target has another one. */
+static void deliver(void)
+{
+	if (delivered == count)
+		return;
+	apply(chunks[delivered]);
+	look_at(chunks[delivered++]);
+}
+
+static void ack(void)
+{
+	if (acked < delivered && chunks[acked++]->log_through > the_log.tail)
+		the_log.tail = chunks[acked - 1]->log_through;
+}
+
+static void some_mark(void)
+{
+	put_mark();
+	remember(true);
+}
+
+static void some_records(void)
+{
+	for (unsigned n = roll(4); n; n--)
+		roll(3) ? some_write() : some_mark();
+}
+
+/* A round reads what is marked, with writes before, while and after that. */
+static void a_round(void)
+{
+	uint64_t gap = the_log.gap, f = the_log.head, behind;
+	uint8_t content[SECTORS];
+
+	tmk_follow_hold(follow, f);
+	some_records();
+	step();
+	if (!tmk_follow_reached(follow, f)) { /* the window is full: not now */
+		tmk_follow_hold(follow, UINT64_MAX);
+		return;
+	}
+	tmk_follow_unsynced(follow);
+	memcpy(content, disk, sizeof(disk));
+	some_records(); /* read, and not on the stream yet */
+	step();
+	while (delivered < count)
+		deliver();
+	for (unsigned at = 0; at < SECTORS; at++)
+		if (dirty[at])
+			memset(replica + at * 512, content[at], 512);
+	while (acked < delivered) /* the log's room before the blocks */
+		ack();
+	memset(dirty, 0, sizeof(dirty));
+	behind = the_log.head;
+	tmk_follow_hold(follow, UINT64_MAX);
+	some_records();
+	if (roll(2))
+		step();
+	tmk_follow_synced(follow, gap, behind);
+}
+
+/* The session is lost with what is under way; the target has a part of it, and not every ack arrived. */
+static void lose(void)
+{
+	for (unsigned n = roll(3); n; n--)
+		deliver();
+	while (count > delivered)
+		tmk_packed_free(chunks[--count]);
+	acked = delivered;
+	state.resets++;
+	step();
+}
+
+/* Whatever happens: what is called a state is one (I7, R4), and in the end the replica is the disk (I1, I2). */
+START_TEST(histories)
+{
+	unsigned at;
+
+	seed = (uint64_t)_i;
+	records = delivered = acked = looked = marks = good_marks = 0;
+	memset(disk, 0, sizeof(disk));
+	memset(dirty, 0, sizeof(dirty));
+	memset(replica, 0, sizeof(replica));
+	remember(false);
+	tmk_follow_synced(follow, the_log.gap, the_log.head);
+	while (records < STEPS - 24 && count < CHUNKS - 8) {
+		switch (roll(24)) {
+		default:
+			some_write();
+			break;
+		case 0:
+			some_mark();
+			break;
+		case 1: /* dropped: in the map alone */
+			at = roll(SECTORS);
+			disk[at] = (uint8_t)(1 + roll(255));
+			dirty[at] = true;
+			the_log.gap++;
+			break;
+		case 2:
+			a_round();
+			break;
+		case 3:
+			lose();
+			break;
+		case 4:
+			open_ = !open_ || roll(2);
+			break;
+		case 5:
+		case 6:
+			deliver();
+			break;
+		case 7:
+		case 8:
+			ack();
+			break;
+		case 9:
+		case 10:
+			open_ ? flush() : step();
+			break;
+		}
+	}
+	open_ = true;
+	a_round();
+	flush();
+	while (delivered < count)
+		deliver();
+	for (at = 0; at < SECTORS; at++)
+		ck_assert_uint_eq(replica[at * 512], disk[at]);
+	ck_assert_uint_gt(looked, 0);
+	ck_assert_uint_gt(good_marks, 0);
+	ck_assert_uint_gt(marks, good_marks);
+}
+END_TEST
+
 /* I9 */
 START_TEST(senseless)
 {
@@ -487,6 +675,7 @@ int main(void)
 	tcase_add_test(t, a_dropped_window);
 	tcase_add_test(t, a_full_window);
 	tcase_add_test(t, room_of_nothing);
+	tcase_add_loop_test(t, histories, 0, 40);
 	tcase_add_loop_test(t, senseless, 0, 8);
 	suite_add_tcase(s, t);
 	return run_suite(s);
