@@ -65,6 +65,7 @@ static void show_lag(const struct tmk_show *s, const json_t *p)
 static void show_sent(const struct tmk_show *s, const json_t *p)
 {
 	uint64_t disk = tmk_parts_bytes(p, "sent_disk_bytes"), wire = tmk_parts_bytes(p, "sent_wire_bytes");
+	uint64_t coalesced = tmk_parts_bytes(p, "coalesced_bytes");
 	char a[32], b[32];
 
 	if (!disk)
@@ -73,6 +74,8 @@ static void show_sent(const struct tmk_show *s, const json_t *p)
 	fprintf(s->out, "%s of disk as %s", tmk_human(disk, a), tmk_human(wire, b));
 	if (wire)
 		fprintf(s->out, " (%.1f : 1)", (double)disk / (double)wire);
+	if (coalesced)
+		fprintf(s->out, ", %s overwritten before they were sent", tmk_human(coalesced, a));
 	fputc('\n', s->out);
 }
 

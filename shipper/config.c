@@ -106,6 +106,7 @@ int tmk_config_read(struct tmk_config *out, const char *path, struct tmk_error *
 		{"read-depth", TMK_CONF_NUMBER, &c.read_depth, 0, 1, 64},
 		{"read-rate", TMK_CONF_BYTES, &c.read_rate, 0, 0, UINT64_MAX},
 		{"ring", TMK_CONF_BYTES, &c.ring, 0, MIB, 4096 * MIB},
+		{"coalesce", TMK_CONF_SWITCH, &c.coalesce, 0, 0, 0},
 		{"window", TMK_CONF_BYTES, &c.window, 0, 4 * MIB, 256 * MIB},
 		{"freeze-limit", TMK_CONF_SECONDS, &c.freeze_limit, 0, 100, 60 * SECOND},
 		{"freeze-memory", TMK_CONF_BYTES, &c.freeze_memory, 0, MIB, 1024 * MIB},

@@ -19,6 +19,7 @@ struct tmk_config {
 	uint64_t read_rate;    /* read-rate: bytes a second, 0 unlimited */
 	uint64_t ring;	 /* ring: bytes of the log of each protection, with the kernel module; a power of two; 64 MiB (1 MiB .. 4
 			    GiB) */
+	bool coalesce;	 /* coalesce: whether what is overwritten before the next point is left out of the stream; no */
 	uint64_t window; /* window: bytes of chunks under way unacked; 16 MiB (4 MiB .. 256 MiB) */
 	uint64_t freeze_limit;	/* freeze-limit: ms from frozen to thawed; 2000 (100 .. 60000) */
 	uint64_t freeze_memory; /* freeze-memory: bytes copied while frozen at most; 32 MiB */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "overwrites.h"
 #include "packer.h"
 #include "reader.h"
 #include "tidemark_uapi.h"
@@ -33,6 +34,10 @@ struct tmk_follow {
 	bool synced;
 	uint64_t gap, behind; /* of the round that synced it */
 	bool consistent;      /* the disks at `position` */
+	struct tmk_overwrites *ahead; /* coalescing; NULL: not wanted */
+	uint64_t looked;	      /* it knows the records before that */
+	uint64_t omitted;	      /* before that nothing is consistent: something was left out that is overwritten up to there */
+	uint64_t saved;		      /* bytes left out */
 };
 
 int tmk_follow_new(struct tmk_follow **out, struct tmk_source *source, struct tmk_stream *stream, tmk_follow_marked marked,
@@ -58,10 +63,21 @@ int tmk_follow_new(struct tmk_follow **out, struct tmk_source *source, struct tm
 	return 0;
 }
 
+int tmk_follow_coalesce(struct tmk_follow *f)
+{
+	return tmk_overwrites_new(&f->ahead);
+}
+
+uint64_t tmk_follow_saved(const struct tmk_follow *f)
+{
+	return f->saved;
+}
+
 void tmk_follow_free(struct tmk_follow *f)
 {
 	if (!f)
 		return;
+	tmk_overwrites_free(f->ahead);
 	tmk_packer_free(f->packer);
 	free(f);
 }
@@ -73,6 +89,7 @@ static void rewind_(struct tmk_follow *f)
 {
 	f->position = f->sealed = f->log.tail;
 	f->filling = 0;
+	f->looked = 0;
 	f->limit = UINT64_MAX;
 	f->synced = f->consistent = false;
 	tmk_packer_reset(f->packer);
@@ -242,11 +259,11 @@ static int senseless(struct tmk_error *err)
 }
 
 /* The record at the place, or NULL: it is not published yet, or held. */
-static const struct tidemark_record *next(const struct tmk_follow *f)
+static const struct tidemark_record *record_at(const struct tmk_follow *f, uint64_t position)
 {
-	const struct tidemark_record *r = (const void *)(f->ring + (f->position & (f->log.size - 1)));
+	const struct tidemark_record *r = (const void *)(f->ring + (position & (f->log.size - 1)));
 
-	if (f->position >= f->limit || __atomic_load_n(&r->position, __ATOMIC_ACQUIRE) != f->position)
+	if (position >= f->limit || __atomic_load_n(&r->position, __ATOMIC_ACQUIRE) != position)
 		return NULL;
 	return r;
 }
@@ -279,6 +296,46 @@ static int check(const struct tmk_follow *f, const struct tidemark_record *r, in
 	return 0;
 }
 
+/* ---- coalescing ---- */
+
+/* Looks at all that lies ahead up to the next mark, which has to find every write before it (R4). */
+static void look_ahead(struct tmk_follow *f)
+{
+	const struct tidemark_record *r;
+	struct tmk_error err;
+	int disk;
+
+	if (!f->ahead || f->position < f->looked)
+		return;
+	tmk_overwrites_clear(f->ahead);
+	for (f->looked = f->position; f->looked - f->position < f->log.size; f->looked += r->length) {
+		r = record_at(f, f->looked);
+		if (!r || check(f, r, &disk, &err) || r->type == TIDEMARK_MARK)
+			break;
+		if ((r->type == TIDEMARK_DATA || r->type == TIDEMARK_ZERO) &&
+		    !tmk_overwrites_add(f->ahead, (uint16_t)disk, r->sector * TMK_SECTOR, r->sectors * TMK_SECTOR,
+					r->position + r->length))
+			break;
+	}
+	tmk_overwrites_sort(f->ahead);
+}
+
+/* Whether the part can be left out; it is shortened to what can or cannot. */
+static bool omit(struct tmk_follow *f, const struct tidemark_record *r, uint16_t disk, uint64_t at, uint64_t *part)
+{
+	uint64_t by;
+
+	if (!f->ahead || r->type == TIDEMARK_DISCARD ||
+	    !tmk_overwritten(f->ahead, disk, r->sector * TMK_SECTOR + at, part, r->position + r->length, &by))
+		return false;
+	if (by > f->omitted)
+		f->omitted = by;
+	f->saved += *part;
+	return true;
+}
+
+/* ---- records into chunks ---- */
+
 /* A part of a record; `part` is shortened to what goes at once. False: the chunk is full. */
 static bool add(struct tmk_follow *f, const struct tidemark_record *r, uint16_t disk, uint64_t at, uint64_t *part)
 {
@@ -307,7 +364,7 @@ static int put(struct tmk_follow *f, const struct tidemark_record *r, uint16_t d
 		int rc;
 
 		part = length - at;
-		if (add(f, r, disk, at, &part))
+		if (omit(f, r, disk, at, &part) || add(f, r, disk, at, &part))
 			continue;
 		if (tmk_packer_empty(f->packer))
 			return tmk_error_set(err, -EINVAL, "a write of %llu bytes does not fit into an empty chunk",
@@ -323,7 +380,7 @@ static int put(struct tmk_follow *f, const struct tidemark_record *r, uint16_t d
 
 static bool is_good(const struct tmk_follow *f, const struct tidemark_record *r)
 {
-	return f->synced && r->gap == f->gap && r->position >= f->behind;
+	return f->synced && r->gap == f->gap && r->position >= f->behind && r->position + r->length >= f->omitted;
 }
 
 static int take_mark(struct tmk_follow *f, const struct tidemark_record *r, struct tmk_error *err)
@@ -404,7 +461,8 @@ int tmk_follow_step(struct tmk_follow *f, struct tmk_error *err)
 
 	if (rc || !f->on)
 		return rc;
-	while (!rc && tmk_stream_open(f->stream) && (r = next(f))) {
+	look_ahead(f);
+	while (!rc && tmk_stream_open(f->stream) && (r = record_at(f, f->position))) {
 		rc = take_record(f, r, err);
 		any = true;
 	}

@@ -30,6 +30,10 @@ typedef const struct tmk_mark *(*tmk_follow_marked)(const uint8_t id[16], bool g
 int tmk_follow_new(struct tmk_follow **out, struct tmk_source *source, struct tmk_stream *stream, tmk_follow_marked marked,
 		   void *context);
 void tmk_follow_free(struct tmk_follow *f);
+/* From now on what is overwritten before the next mark is left out. The end of a chunk is no state then until what overwrote it
+ * is on the stream, too. */
+int tmk_follow_coalesce(struct tmk_follow *f);
+uint64_t tmk_follow_saved(const struct tmk_follow *f); /* bytes left out */
 /* Once the disks are attached: where an earlier shipper left the log. */
 int tmk_follow_open(struct tmk_follow *f, struct tmk_error *err);
 

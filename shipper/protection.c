@@ -87,6 +87,7 @@ static void snapshot_stream(struct tmk_protection *p, uint64_t now)
 	st->latest_ms = st->state == TMK_STATE_STREAMING && !w->fault[0] ? latest(w, now) : 0;
 	st->sent_disk_bytes = s->acked_disk_bytes + s->queued_disk_bytes;
 	st->sent_wire_bytes = s->sent_wire_bytes;
+	st->coalesced_bytes = tmk_follow_saved(w->follow);
 	st->acked_chunk = s->acked;
 	st->generation = s->generation ? s->generation : w->source.spec.generation;
 	st->bad_bytes = tmk_source_bad_bytes(&w->source, false);

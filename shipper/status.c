@@ -113,6 +113,7 @@ json_t *tmk_status_json(const struct tmk_protection_status *s, const struct tmk_
 	json_object_set_new(o, "latest_seconds", s->latest_ms ? json_real((double)(now - s->latest_ms) / 1000) : json_null());
 	json_object_set_new(o, "sent_disk_bytes", integer(s->sent_disk_bytes));
 	json_object_set_new(o, "sent_wire_bytes", integer(s->sent_wire_bytes));
+	json_object_set_new(o, "coalesced_bytes", integer(s->coalesced_bytes));
 	json_object_set_new(o, "acked_chunk", integer(s->acked_chunk));
 	json_object_set_new(o, "unreadable_bytes", integer(s->bad_bytes));
 	json_object_set_new(o, "verify", verify_json(&s->verify));

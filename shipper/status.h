@@ -40,6 +40,7 @@ struct tmk_protection_status {
 	uint64_t lag_bytes;   /* and what is read and not acked */
 	uint64_t rate;	      /* disk bytes a second, acked, over the last seconds */
 	uint64_t sent_disk_bytes, sent_wire_bytes;
+	uint64_t coalesced_bytes; /* not sent, because they were overwritten before */
 	uint64_t acked_chunk, generation, bad_bytes;
 	struct tmk_tracker_status trackers[TMK_DISKS_MAX];
 	struct tmk_status_point point;

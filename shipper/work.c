@@ -95,6 +95,8 @@ static int open_parts(struct tmk_protection *p, struct tmk_error *err)
 		rc = tmk_stream_new(&w->stream, p->config, &w->source);
 	if (!rc)
 		rc = tmk_follow_new(&w->follow, &w->source, w->stream, marked, w);
+	if (!rc && p->config->coalesce)
+		rc = tmk_follow_coalesce(w->follow);
 	if (!rc)
 		rc = tmk_round_new(&w->round, &w->source, w->stream, w->reader, w->packer, w->follow);
 	parts.stream = w->stream;

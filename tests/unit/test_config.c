@@ -41,6 +41,7 @@ START_TEST(defaults)
 	ck_assert_str_eq(c.state_dir, "/var/lib/tidemark/source");
 	ck_assert_str_eq(c.control, "/run/tidemark/shipper.sock");
 	ck_assert_uint_eq(c.read_depth, 16);
+	ck_assert(!c.coalesce);
 	ck_assert_uint_eq(c.window, 16 << 20);
 	ck_assert_uint_eq(c.freeze_limit, 2000);
 	ck_assert_uint_eq(c.point_every, 60000);
@@ -59,7 +60,7 @@ START_TEST(every_key)
 	struct tmk_config c;
 	int rc = read_text(
 		"state-dir = /a/state\nrun-dir = /a/run\npins = /a/pins\nfreezer = /a/freezer\nscripts-dir = /a/scripts\n"
-		"read-depth = 4\nread-rate = 10MiB\nwindow = 8MiB\nfreeze-limit = 500ms\nfreeze-memory = 64MiB\n"
+		"read-depth = 4\nread-rate = 10MiB\ncoalesce = yes\nwindow = 8MiB\nfreeze-limit = 500ms\nfreeze-memory = 64MiB\n"
 		"point-every = 10s\napp-every = 1h\nfreeze = yes\nscript-limit = 5s\nverify-every = 14d\n"
 		"verify-rate = 50MiB\nbackoff-most = 1m\n",
 		&c, &err);
@@ -72,6 +73,7 @@ START_TEST(every_key)
 	ck_assert_str_eq(c.scripts_dir, "/a/scripts");
 	ck_assert_uint_eq(c.read_depth, 4);
 	ck_assert_uint_eq(c.read_rate, 10 << 20);
+	ck_assert(c.coalesce);
 	ck_assert_uint_eq(c.window, 8 << 20);
 	ck_assert_uint_eq(c.freeze_limit, 500);
 	ck_assert_uint_eq(c.freeze_memory, 64 << 20);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "follow.h"
 #include "suite.h"
@@ -14,7 +16,7 @@
 #define DISK (64u << 20)
 #define CHUNKS 2048
 
-static uint8_t ring[2 * RING];
+static uint8_t *ring; /* twice, side by side, as the module maps it */
 static struct tmk_log the_log;
 static struct tmk_source source;
 static struct tmk_follow *follow;
@@ -176,7 +178,6 @@ static struct tidemark_record *put(uint16_t type, uint64_t sector, uint64_t sect
 	r->position = the_log.head;
 	the_log.head += r->length;
 	((struct tidemark_record *)(ring + the_log.head % RING))->position = 0;
-	memcpy((uint8_t *)r + RING, r, r->length + sizeof(r->position)); /* as the module maps it: twice */
 	return r;
 }
 
@@ -196,7 +197,6 @@ static const struct tmk_mark *marked(const uint8_t id[16], bool good, uint64_t g
 static void put_mark(void)
 {
 	memcpy(put(TIDEMARK_MARK, 0, 0, 0)->id, an_id, 16);
-	memcpy(ring + RING, ring, RING);
 }
 
 static void step(void)
@@ -213,11 +213,24 @@ static void flush(void)
 	tmk_follow_hold(follow, UINT64_MAX);
 }
 
+static void map_ring(void)
+{
+	int fd = memfd_create("ring", 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, RING), 0);
+	ring = mmap(NULL, 2 * RING, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(ring, MAP_FAILED);
+	for (int i = 0; i < 2; i++)
+		ck_assert_ptr_ne(mmap(ring + i * RING, RING, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0), MAP_FAILED);
+	close(fd);
+}
+
 static void setup(void)
 {
 	static struct tmk_mark mark = {.kind = TMK_CRASH, .id = "a mark", .source_time = 1, .disk_count = 1, .sizes = {DISK}};
 
-	memset(ring, 0, sizeof(ring));
+	map_ring();
 	memset(&state, 0, sizeof(state));
 	the_log = (struct tmk_log){.size = RING, .on = true, .head = RING, .tail = RING, .gap = 5};
 	source.spec.disk_count = 1;
@@ -233,6 +246,7 @@ static void setup(void)
 static void teardown(void)
 {
 	tmk_follow_free(follow);
+	munmap(ring, 2 * RING);
 	while (count)
 		tmk_packed_free(chunks[--count]);
 }
@@ -313,7 +327,6 @@ START_TEST(which_ends_and_marks_are_good)
 	tmk_follow_synced(follow, 5, the_log.head + 64);
 	put(TIDEMARK_MARK, 0, 0, 0);
 	memcpy(ring + (the_log.head - 64) % RING + offsetof(struct tidemark_record, id), an_id, 16);
-	memcpy(ring + RING, ring, RING);
 	flush();
 	ck_assert_uint_eq(good_marks, 0); /* before E */
 	put(TIDEMARK_DATA, 0, 8, 1);
@@ -433,7 +446,7 @@ END_TEST
 /* ---- histories ---- */
 
 #define SECTORS 64
-#define STEPS 700
+#define STEPS 900
 
 static uint8_t disk[SECTORS];		   /* what each sector is full of */
 static uint8_t states[STEPS + 1][SECTORS]; /* the disk behind each record */
@@ -441,6 +454,7 @@ static uint64_t ends[STEPS + 1];	   /* where that record ends */
 static bool dirty[SECTORS];		   /* the map */
 static unsigned records, delivered, acked, looked;
 static uint64_t seed;
+static bool coalescing;
 
 static unsigned roll(unsigned below)
 {
@@ -462,6 +476,14 @@ static void some_write(void)
 	unsigned at = roll(SECTORS), length = 1 + roll(SECTORS - at < 9 ? SECTORS - at : 9), kind = roll(8);
 	int value = kind ? 1 + (int)roll(255) : 0;
 
+	if (coalescing && !roll(8) && the_log.head - the_log.tail < RING / 2) { /* so that a chunk is full between others */
+		put(TIDEMARK_DATA, sizeof(replica) / 512, 1 + roll(1200), 1);
+		remember(false);
+	}
+	if (coalescing && roll(2)) { /* whole blocks */
+		length = 8 * (1 + roll(3));
+		at = roll((SECTORS - length) / 8 + 1) * 8;
+	}
 	memset(disk + at, value, length);
 	put(kind ? TIDEMARK_DATA : TIDEMARK_ZERO, at, length, value);
 	remember(false);
@@ -562,13 +584,16 @@ START_TEST(histories)
 	unsigned at;
 
 	seed = (uint64_t)_i;
+	coalescing = _i & 1;
+	if (coalescing)
+		ck_assert_int_eq(tmk_follow_coalesce(follow), 0);
 	records = delivered = acked = looked = marks = good_marks = 0;
 	memset(disk, 0, sizeof(disk));
 	memset(dirty, 0, sizeof(dirty));
 	memset(replica, 0, sizeof(replica));
 	remember(false);
 	tmk_follow_synced(follow, the_log.gap, the_log.head);
-	while (records < STEPS - 24 && count < CHUNKS - 8) {
+	while (records < STEPS - 48 && count < CHUNKS - 8) {
 		switch (roll(24)) {
 		default:
 			some_write();
@@ -615,6 +640,49 @@ START_TEST(histories)
 	ck_assert_uint_gt(looked, 0);
 	ck_assert_uint_gt(good_marks, 0);
 	ck_assert_uint_gt(marks, good_marks);
+	ck_assert_int_eq(tmk_follow_saved(follow) > 0, coalescing);
+}
+END_TEST
+
+/* What is overwritten before the next mark is not sent; until what overwrote it is, no chunk's end is a state (I7). */
+START_TEST(coalesced)
+{
+	unsigned n;
+
+	ck_assert_int_eq(tmk_follow_coalesce(follow), 0);
+	tmk_follow_synced(follow, 5, the_log.head);
+	for (n = 0; n < 300; n++) /* more than a chunk */
+		put(TIDEMARK_DATA, 16 * n, 16, 1);
+	for (n = 300; n--;)
+		put(TIDEMARK_DATA, 16 * n, 8, 2);
+	put_mark();
+	put(TIDEMARK_DATA, 8, 8, 3); /* behind the mark: it changes nothing of what lies before it */
+	flush();
+	ck_assert_uint_eq(tmk_follow_saved(follow), 300 * 4096);
+	ck_assert_uint_eq(good_marks, 1);
+	ck_assert_uint_eq(count, 4);
+	ck_assert(!chunks[0]->consistent && !chunks[1]->consistent);
+	ck_assert(chunks[2]->consistent && chunks[2]->marked && chunks[3]->consistent);
+	for (n = 0; n < count; n++)
+		apply(chunks[n]);
+	ck_assert_uint_eq(replica[0], 2);
+	ck_assert_uint_eq(replica[8 * 512], 3);
+	ck_assert_uint_eq(replica[24 * 512], 1);
+}
+END_TEST
+
+/* A discard overwrites nothing, and neither does what was not captured; and it is never left out. */
+START_TEST(not_coalesced)
+{
+	ck_assert_int_eq(tmk_follow_coalesce(follow), 0);
+	put(TIDEMARK_DATA, 0, 8, 1);
+	put(TIDEMARK_DISCARD, 0, 8, 0);
+	put(TIDEMARK_SKIP, 0, 8, 0);
+	put(TIDEMARK_DISCARD, 8, 8, 0);
+	put(TIDEMARK_DATA, 8, 8, 1);
+	flush();
+	ck_assert_uint_eq(tmk_follow_saved(follow), 0);
+	ck_assert_uint_eq(chunks[0]->disk_bytes, 32 * 512);
 }
 END_TEST
 
@@ -649,7 +717,6 @@ START_TEST(senseless)
 		r->type = 17;
 		break;
 	}
-	memcpy(ring + RING, ring, RING);
 	ck_assert_int_eq(tmk_follow_look(follow, &err), 0);
 	ck_assert_int_eq(tmk_follow_step(follow, &err), -EBADMSG);
 	ck_assert_uint_eq(doubts, 1);
@@ -675,7 +742,9 @@ int main(void)
 	tcase_add_test(t, a_dropped_window);
 	tcase_add_test(t, a_full_window);
 	tcase_add_test(t, room_of_nothing);
-	tcase_add_loop_test(t, histories, 0, 40);
+	tcase_add_loop_test(t, histories, 0, 80);
+	tcase_add_test(t, coalesced);
+	tcase_add_test(t, not_coalesced);
 	tcase_add_loop_test(t, senseless, 0, 8);
 	suite_add_tcase(s, t);
 	return run_suite(s);

@@ -134,6 +134,25 @@ e2e_umount "$W/mnt"
 same files later "$FILES"
 source_ unprotect files >/dev/null
 e2e_shipper_stop
+
+say "what is overwritten while the target does not answer is not sent"
+sed -i 's/^ring = .*/ring = 32M\nwindow = 4M\ncoalesce = yes/' "$W/shipper.conf"
+e2e_shipper_start
+e2e_disk OVER 64M
+source_ protect over "$OVER" >/dev/null
+e2e_wait_copied over
+wait_streaming over
+pkill -STOP -s "$TARGET"
+load "$OVER" 5 --bsrange=4k-64k --blockalign=4k --size=4m
+pkill -CONT -s "$TARGET"
+e2e_wait_quiet over
+saved=$(e2e_status over .coalesced_bytes)
+say "$saved bytes were not sent"
+[ "$saved" -gt $((4 << 20)) ] || fail "$saved bytes, of some 16 MiB that were overwritten"
+wait_streaming over
+same over overwritten "$OVER"
+source_ unprotect over >/dev/null
+e2e_shipper_stop
 e2e_target_stop
 kmod_unload
 say "done"
