@@ -143,7 +143,7 @@ source_ protect over "$OVER" >/dev/null
 e2e_wait_copied over
 wait_streaming over
 pkill -STOP -s "$TARGET"
-load "$OVER" 5 --bsrange=4k-64k --blockalign=4k --size=4m
+load "$OVER" 60 --rate_iops=100000 --bsrange=4k-64k --blockalign=4k --size=4m --io_size=24m
 pkill -CONT -s "$TARGET"
 e2e_wait_quiet over
 saved=$(e2e_status over .coalesced_bytes)
