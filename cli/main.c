@@ -12,6 +12,7 @@
 
 #include "message.h"
 #include "options.h"
+#include "report.h"
 #include "util.h"
 #include "watch.h"
 
@@ -323,6 +324,7 @@ static const struct verb verbs[] = {
 	{"delete", TMK_TARGET, 1, 1, TMK_OPT_NOW, "delete NAME [--now]", now_args, show_delete},
 	{"status", 0, 0, 1, TMK_OPT_WATCH | TMK_OPT_AGES, "status [NAME] [--watch] [--warning-age T] [--critical-age T]", NULL,
 	 NULL},
+	{"report", 0, 0, 0, 0, "report", NULL, NULL},
 };
 
 /* ---- running ---- */
@@ -447,6 +449,8 @@ int main(int argc, char **argv)
 		return USAGE;
 	if (v->args)
 		return run(&o, v);
+	if (!strcmp(v->name, "report"))
+		return tmk_report(stdout, "", o.socket);
 	s = terminal(stdout);
 	return tmk_watch_status(&o, &s);
 }

@@ -57,6 +57,7 @@ void tmk_options_usage(bool ask_for_help)
 	      "  delete NAME [--now]\n"
 	      "on both:\n"
 	      "  status [NAME] [--watch] [--warning-age 5m] [--critical-age 1h]   (also without any verb)\n"
+	      "  report   (for a bug report: what this machine's tracker and daemons know)\n"
 	      "\n"
 	      "Exit codes: 0 done, 1 failed, 3 no daemon, 64 usage. Of status: 0 fine, 1 warning, 2 critical, 3 no daemon.\n",
 	      ask_for_help ? stdout : stderr);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the hooks showed, in numbers, of all disks together: debugfs, tidemark/requests. "Are the hooks alive, and do they see
- * what /sys/block says?" is what a bug report begins with.
+ * What the hooks showed, in numbers, of all disks together: debugfs, tidemark/requests (dump.c). "Are the hooks alive, and do
+ * they see what /sys/block says?" is what a bug report begins with.
  *
  * One row for each kind of request; sectors are of 512 bytes, and passthrough has none that could be known. What is in flight is
  * issued and neither completed nor taken back. Counters belong to a processor and are summed by the reader (I10): a sum that is
@@ -9,8 +9,6 @@
  */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
-#include <linux/debugfs.h>
-#include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/seq_file.h>
 
@@ -32,7 +30,6 @@ struct counts {
 };
 
 static DEFINE_PER_CPU(struct counts[KINDS], counters);
-static struct dentry *directory;
 
 static enum kind kind_of(struct request *rq)
 {
@@ -98,7 +95,7 @@ static void sum(enum kind kind, struct counts *out)
 	}
 }
 
-static int requests_show(struct seq_file *file, void *unused)
+void tmk_count_show(struct seq_file *file)
 {
 	struct counts row;
 	int kind;
@@ -109,19 +106,4 @@ static int requests_show(struct seq_file *file, void *unused)
 		seq_printf(file, "%s %llu %llu %llu %llu %llu %llu\n", kind_names[kind], row.issued, row.issued_sectors,
 			   row.requeued, row.completed, row.completed_sectors, row.failed);
 	}
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(requests);
-
-/* A kernel without debugfs has no numbers, and is as good otherwise. */
-int tmk_count_start(void)
-{
-	directory = debugfs_create_dir("tidemark", NULL);
-	debugfs_create_file("requests", 0400, directory, NULL, &requests_fops);
-	return 0;
-}
-
-void tmk_count_stop(void)
-{
-	debugfs_remove(directory);
 }

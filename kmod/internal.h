@@ -5,7 +5,8 @@
  *	hooks.c     the kernel's tracepoints: the only file that knows them
  *	selftest.c  whether they show what they should, on a disk of its own
  *	capture.c   what is made of what they show, of protected disks (core.h)
- *	count.c     and of all: numbers in debugfs
+ *	count.c     and of all: numbers
+ *	dump.c      these, and what is known of disks, in debugfs
  *	control.c   commands, by netlink
  *	device.c    the memory that the shipper maps
  *	main.c      the order in which these start and end
@@ -18,6 +19,7 @@
 struct gendisk;
 struct irq_work;
 struct request;
+struct seq_file;
 
 /*
  * hooks.c calls these for every request but reads and flushes, of every disk of the machine, as long as it is attached. In any
@@ -62,8 +64,10 @@ int tmk_selftest_run(void);
 void tmk_count_issued(struct request *rq);
 void tmk_count_requeued(struct request *rq);
 void tmk_count_completed(struct request *rq, unsigned int bytes, bool failed);
-int tmk_count_start(void);
-void tmk_count_stop(void);
+void tmk_count_show(struct seq_file *file);
+
+void tmk_dump_start(void);
+void tmk_dump_stop(void);
 
 int tmk_disk_start(void);
 void tmk_disk_stop(void); /* detaches all */

@@ -18,7 +18,7 @@ static int __init tidemark_init(void)
 	rc = tmk_hooks_find() ?: tmk_selftest_run();
 	if (rc)
 		return rc;
-	tmk_count_start();
+	tmk_dump_start();
 	rc = tmk_hooks_attach();
 	if (rc)
 		goto no_hooks;
@@ -41,7 +41,7 @@ no_device:
 no_disk:
 	tmk_hooks_detach();
 no_hooks:
-	tmk_count_stop();
+	tmk_dump_stop();
 	return rc;
 }
 
@@ -52,7 +52,7 @@ static void __exit tidemark_exit(void)
 	tmk_disk_stop();
 	tmk_hooks_detach();
 	tmk_control_settle();
-	tmk_count_stop();
+	tmk_dump_stop();
 	pr_info("the hooks are detached\n");
 }
 

@@ -32,12 +32,12 @@ struct tmk_follow {
 	uint64_t filling;  /* ms: when the open chunk got its first record; 0: it has none */
 	uint64_t resets;   /* of the stream, as last seen */
 	bool synced;
-	uint64_t gap, behind; /* of the round that synced it */
-	bool consistent;      /* the disks at `position` */
+	uint64_t gap, behind;	      /* of the round that synced it */
+	bool consistent;	      /* the disks at `position` */
 	struct tmk_overwrites *ahead; /* coalescing; NULL: not wanted */
 	uint64_t looked;	      /* it knows the records before that */
-	uint64_t omitted;	      /* before that nothing is consistent: something was left out that is overwritten up to there */
-	uint64_t saved;		      /* bytes left out */
+	uint64_t omitted; /* before that nothing is consistent: something was left out that is overwritten up to there */
+	uint64_t saved;	  /* bytes left out */
 };
 
 int tmk_follow_new(struct tmk_follow **out, struct tmk_source *source, struct tmk_stream *stream, tmk_follow_marked marked,

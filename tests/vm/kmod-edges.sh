@@ -129,6 +129,23 @@ flush() { dd of="$FAULTY" if=/dev/null conv=fsync,notrunc status=none; }
 raises "a flush failed: what was written before may be lost" broken flush
 everything "$N" "$FAULTY"
 calm "$FAULTY"
+
+say "what a bug report has: the maps, and what is in flight"
+STATE=/sys/kernel/debug/tidemark/state
+"$LOG" mark "$N" 8 24 "for the report"
+grep -q "^disk $N .* now 3 taken 0 .* inflight 0 " $STATE || fail "not three blocks: $(cat $STATE)"
+grep -q "^protection .* gap $(gap) .* reason \"for the report\"" $STATE || fail "not that gap: $(cat $STATE)"
+echo 500 >$knobs/delay # ticks
+write "$FAULTY" seek=77 oflag=direct &
+WRITER=$!
+e2e_until 20 grep -q "^flight disk $N .* begin 616 end 624 " $STATE || fail "nothing is in flight: $(cat $STATE)"
+"$BUILD/tidemark" report >"$W/report" || fail "tidemark report: $?"
+for line in "^protection .* \"for the report\"" "^disk $N " "^write [0-9]" "a test write was seen" "^no status: no daemon answers"; do
+	grep -q "$line" "$W/report" || fail "no '$line' in the report: $(cat "$W/report")"
+done
+wait $WRITER
+echo 1 >$knobs/delay
+if grep "^flight" $STATE; then fail "it is in flight for ever"; fi
 "$LOG" detach "$N"
 
 if [ -e /sys/power/pm_test ] && [[ $(cat /sys/power/state) == *disk* ]]; then
