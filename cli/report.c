@@ -136,7 +136,9 @@ int tmk_report(FILE *out, const char *root, const char *socket)
 
 	if (!gmtime_r(&now, &tm) || !strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm))
 		stamp[0] = '\0';
-	fprintf(out, "tidemark report, %s%s\nNames of disks, hosts and directories are in it, and no keys. Read it before you send it.\n",
+	fprintf(out,
+		"tidemark report, %s%s\nNames of disks, hosts and directories are in it, and no keys. Read it before you send "
+		"it.\n",
 		stamp, geteuid() ? ", not as root: much cannot be read" : "");
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		print_files(out, root, files[i]);

@@ -32,7 +32,7 @@ told() { # WORDS DIR ACTION...
 	[ "$(words)" = "$want" ] || fail "$*: told '$(words)', not '$want'"
 }
 never() { if words "${2:-$W/out}" | grep -q "$1"; then fail "told as $1: $(cat "${2:-$W/out}")"; fi; }
-applier() { child tidemark-apply || fail "no applier"; }
+applier() { until_ok 20 child tidemark-apply || fail "no applier"; } # a drop begins another one
 new_applier() { [ -n "$(child tidemark-apply)" ] && [ "$(child tidemark-apply)" != "$1" ]; }
 
 say "no point yet: compared as it is applied"
