@@ -10,7 +10,7 @@
 /* Of the ring: with so little left for a round it is switched on, with so much it is given up. */
 #define ON_PART 8
 #define OFF_PART 2
-#define VAIN_MOST 8 /* rounds that did not end in streaming, after which the log is given up for a while */
+#define VAIN_MOST 8 /* rounds, one after the other, that did not end in streaming: the log is given up for a while */
 #define OFF_MS 60000
 #define SCRATCH_MS 1000
 #define VERIFY_MS 10000 /* for so long a batch may take to begin, and to end, before a round is due */
@@ -55,7 +55,7 @@ static int choose(struct tmk_protection *p, bool resting, struct tmk_error *err)
 		return w->round_read && !w->first_copy && w->rested && left(w) <= size / ON_PART ? switch_on(p, err) : 0;
 	if (!tmk_follow_on(w->follow))
 		return 0;
-	if (w->vain > VAIN_MOST) {
+	if (w->vain >= VAIN_MOST) {
 		snprintf(w->slow, sizeof(w->slow),
 			 "cannot converge: not all that is written is in the log or fits into it (%s); sent in rounds",
 			 tmk_follow_log(w->follow)->reason);
@@ -75,8 +75,10 @@ static void tell(struct tmk_protection *p)
 		tmk_log_info("%s: %s%s", p->spec.name,
 			     streaming ? "streaming" : "catching up: ", streaming ? "" : tmk_follow_log(w->follow)->reason);
 	w->streamed = streaming;
-	if (streaming)
-		w->slow[0] = '\0';
+	if (!streaming)
+		return;
+	w->vain = 0;
+	w->slow[0] = '\0';
 }
 
 /* Where nothing is taken nobody else sees it. */
@@ -98,14 +100,17 @@ int tmk_streaming_step(struct tmk_protection *p, bool resting, struct tmk_error 
 	if (!tmk_follow_has_log(w->follow))
 		return 0;
 	rc = tmk_follow_look(w->follow, err);
+	tell(p);
 	if (!rc)
 		rc = watch_scratch(w, err);
 	if (!rc)
 		rc = choose(p, resting, err);
-	if (!rc)
-		rc = tmk_follow_step(w->follow, err);
-	tell(p);
-	return rc;
+	return rc ? rc : tmk_follow_step(w->follow, err);
+}
+
+void tmk_streaming_round(struct tmk_work *w)
+{
+	w->vain = tmk_follow_on(w->follow) ? w->vain + 1 : 0;
 }
 
 /* ---- a verify ---- */
@@ -129,8 +134,10 @@ int tmk_streaming_verify_may(struct tmk_work *w, bool *open, struct tmk_error *e
 	int rc;
 
 	*open = !tmk_follow_on(w->follow);
-	if (*open)
+	if (*open) {
+		w->both = false; /* it was given up: switched on again, it begins without */
 		return 0;
+	}
 	rc = w->both ? 0 : begin_both(w, err);
 	if (rc || !tmk_follow_reached(w->follow, w->gate.position))
 		return rc;

@@ -274,7 +274,7 @@ static int read_rounds(struct tmk_protection *p, struct tmk_error *err)
 	int rc = 0;
 
 	if (round_due(p)) {
-		w->vain = tmk_follow_on(w->follow) && !tmk_follow_streaming(w->follow) ? w->vain + 1 : 0;
+		tmk_streaming_round(w);
 		w->round_at = tmk_now_ms();
 		w->bad_at = w->round_at + BAD_MS;
 		rc = tmk_round_begin(w->round, err);

@@ -36,7 +36,7 @@ struct tmk_work {
 	bool round_read;	    /* a round was read to its end since the session's start: points may be asked for */
 	bool rested;		    /* resting(), when last looked at */
 	bool told;		    /* why there is no session was logged */
-	unsigned vain;		    /* rounds with the log on, one after the other, and none has ended in streaming */
+	unsigned vain;		    /* rounds with the log on since it last streamed */
 	uint64_t scratch_at;	    /* when to look again whether swap was switched off */
 	uint64_t off_until;	    /* the log was given up for that: not on again before */
 	uint64_t both_until;	    /* for so long a verify goes before rounds */
