@@ -87,11 +87,23 @@ fetch_kernel() { # KVER
 	version=$(dpkg-deb -f "$work/deb/$image"_*.deb Version)
 }
 
+# alone COMMAND...: one process at a time fills the cache.
+alone() {
+	local lock
+	mkdir -p "$cache"
+	exec {lock}>"$cache/lock"
+	flock "$lock"
+	"$@"
+	exec {lock}>&-
+}
+
 # Sets $kernel: a directory with vmlinuz, release, and the modules that are wanted.
 get_kernel() { # KVER
-	local work release version tree new
 	kernel=$cache/kernel-$1
-	mkdir -p "$cache"
+	alone fill_kernel "$1"
+}
+fill_kernel() {
+	local work release version tree new
 	# What is wanted is part of the answer: another list of modules is another kernel.
 	if [ -z "${FETCH-}" ] && [ "$(cat "$kernel/wanted" 2>/dev/null)" = "$modules" ]; then return; fi
 	work=$scratch/fetch
@@ -136,10 +148,13 @@ tools_run() { # ROOT
 
 # Sets $headers to what modules for the kernel in the cache are built with: of the same version, or not at all. $headers/kdir.
 get_headers() { # KVER
-	local work release version parts apt kdir
 	get_kernel "$1"
-	release=$(cat "$kernel/release") version=$(cat "$kernel/version")
 	headers=$cache/headers-$1
+	alone fill_headers "$1"
+}
+fill_headers() {
+	local work release version parts apt kdir
+	release=$(cat "$kernel/release") version=$(cat "$kernel/version")
 	if [ "$(cat "$headers/release" "$headers/version" 2>/dev/null)" = "$release"$'\n'"$version" ]; then return; fi
 	work=$scratch/fetch-headers
 	private_apt "${suites[$1]}" "$work"
