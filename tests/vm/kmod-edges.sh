@@ -93,6 +93,23 @@ everything "$N" "$LOOP"
 for n in {0..7}; do "$LOG" detach "$n" 2>/dev/null || true; done
 attach loop "$LOOP"
 
+say "memory: the maps, the ring, and at most 8 MiB"
+spare() {
+	echo 3 >/proc/sys/vm/drop_caches
+	echo $(($(awk '$1 == "MemFree:" { print $2 }' /proc/meminfo) << 10))
+}
+LARGE=$((64 << 20)) MAPS=$(($(blockdev --getsize64 "$VM_SCRATCH") >> 14)) # two, a bit for 4 KiB
+attach_large() { read -r _ BIG _ < <("$LOG" attach large disk "$VM_SCRATCH" $LARGE); }
+attach_large
+spare >/dev/null # what happens only the first time
+"$LOG" detach "$BIG"
+before=$(spare)
+attach_large
+used=$((before - $(spare)))
+say "$used bytes, of which $LARGE are the ring's and $MAPS the maps'"
+if [ $used -lt $((LARGE / 4 * 3)) ] || [ $used -gt $((LARGE + MAPS + (8 << 20))) ]; then fail "$used bytes"; fi
+"$LOG" detach "$BIG"
+
 say "another medium"
 calm "$LOOP"
 another() {
