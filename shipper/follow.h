@@ -56,7 +56,7 @@ void tmk_follow_hold(struct tmk_follow *f, uint64_t position);
 bool tmk_follow_reached(const struct tmk_follow *f, uint64_t position);
 /* A round whose take had that gap count ended well; its last read returned when the log's head was at `behind`. */
 void tmk_follow_synced(struct tmk_follow *f, uint64_t gap, uint64_t behind);
-/* A round begins: until it ends nothing is a point. */
+/* A round begins, or the replica is known to differ: until a round ends nothing is a point. */
 void tmk_follow_unsynced(struct tmk_follow *f);
 /* Goes as far as the log and the window allow. */
 int tmk_follow_step(struct tmk_follow *f, struct tmk_error *err);

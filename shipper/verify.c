@@ -414,12 +414,14 @@ static int pack(struct tmk_verify *v, struct tmk_error *err)
 
 /* ---- what came of it ---- */
 
+/* What the log holds already is no state either: this was missing then (I7). */
 static int send_again(struct tmk_verify *v, uint16_t disk, struct tmk_extent e, struct tally *tally, struct tmk_error *err)
 {
 	uint64_t place = place_of(v, disk, e.offset);
 
 	tally->first = tally->bytes && tally->first < place ? tally->first : place;
 	tally->bytes += e.length;
+	tmk_follow_unsynced(v->parts.follow);
 	return tmk_source_mark(v->parts.source, disk, e, err);
 }
 

@@ -21,6 +21,7 @@
 
 #include "config.h"
 #include "error.h"
+#include "follow.h"
 #include "progress.h"
 #include "reader.h"
 #include "source.h"
@@ -39,6 +40,7 @@ struct tmk_verify_parts {
 	struct tmk_stream *stream;
 	struct tmk_reader_ring *reader;
 	struct tmk_packer *packer;
+	struct tmk_follow *follow;
 };
 
 int tmk_verify_new(struct tmk_verify **out, const struct tmk_verify_parts *parts);

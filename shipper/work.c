@@ -106,8 +106,8 @@ static int open_parts(struct tmk_protection *p, struct tmk_error *err)
 	if (!rc)
 		rc = tmk_point_new(&w->point, &parts);
 	if (!rc)
-		rc = tmk_verify_new(&w->verify,
-				    &(struct tmk_verify_parts){p->config, &w->source, w->stream, w->reader, w->packer});
+		rc = tmk_verify_new(&w->verify, &(struct tmk_verify_parts){p->config, &w->source, w->stream, w->reader, w->packer,
+									   w->follow});
 	if (rc)
 		return tmk_error_sys(err, rc, "cannot set up the protection");
 	w->both = w->streamed = false;

@@ -160,6 +160,7 @@ START_TEST(a_difference)
 	first_look(TMK_DIFFERS);
 	ck_assert(pass()->asked && pass()->done == total());
 	ck_assert(!tmk_verify_due(verify));
+	ck_assert_uint_eq(unsynced, 0); /* nobody knows */
 	clock_ms += TMK_SECOND_LOOK_MS - 1;
 	ck_assert(!tmk_verify_due(verify));
 	clock_ms++;
@@ -169,6 +170,7 @@ START_TEST(a_difference)
 	check_hashed(0, 10 * TMK_PIECE, 90 * MIB, 0);
 	check_hashed(2, 0, 28 * MIB, 0);
 	ck_assert_uint_eq(marked_bytes, TMK_PIECE);
+	ck_assert_uint_eq(unsynced_at_mark, 1); /* I7: the mark raises the log's gap count, which is too late */
 	ck_assert(maps[TMK_NOW][0][9 * TMK_PIECE / BLOCK] && maps[TMK_NOW][0][10 * TMK_PIECE / BLOCK - 1]);
 	ck_assert(pass()->last.known);
 	ck_assert_uint_eq(pass()->last.different, TMK_PIECE);
@@ -186,7 +188,7 @@ START_TEST(equal_at_the_second_look)
 	verdicts[0][9] = 0;
 	batch();
 	ck_assert_uint_eq(pass()->last.different + pass()->last.skipped, 0);
-	ck_assert_uint_eq(marked_bytes, 0);
+	ck_assert_uint_eq(marked_bytes + unsynced, 0);
 	ck_assert_uint_eq(tmk_verify_state(verify)->passes, 1);
 }
 END_TEST
@@ -437,6 +439,7 @@ START_TEST(more_suspects_than_there_is_room_for)
 	ck_assert_uint_eq(pass()->different, 0);
 	ck_assert_uint_eq(pass()->skipped, unlooked);
 	ck_assert_uint_eq(marked_bytes, unlooked);
+	ck_assert_uint_gt(unsynced_at_mark, 0);
 	memset(verdicts, 0, sizeof(verdicts)); /* they were writes in flight */
 	verdicts[0][first + 100] = TMK_DIFFERS;
 	clock_ms += TMK_SECOND_LOOK_MS;

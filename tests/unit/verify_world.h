@@ -35,7 +35,9 @@ static struct tmk_error err;
 /* ---- marks ---- */
 static bool maps[2][DISKS][BLOCKS]; /* by enum tmk_which */
 static uint64_t marked_bytes;	    /* by the verify */
-static struct tmk_covered bad;	    /* surely */
+static unsigned unsynced;	    /* how often the log was told that nothing of it is a state */
+static unsigned unsynced_at_mark;
+static struct tmk_covered bad; /* surely */
 
 static uint64_t blocks_of(uint16_t disk)
 {
@@ -102,7 +104,16 @@ int tmk_source_mark(struct tmk_source *s, uint16_t disk, struct tmk_extent exten
 	(void)s, (void)e;
 	set_marks(TMK_NOW, disk, extent.offset, extent.length, true);
 	marked_bytes += extent.length;
+	unsynced_at_mark = unsynced;
 	return 0;
+}
+
+/* ---- the log ---- */
+
+void tmk_follow_unsynced(struct tmk_follow *f)
+{
+	(void)f;
+	unsynced++;
 }
 
 uint64_t tmk_source_size(const struct tmk_source *s)
