@@ -107,7 +107,7 @@ before=$(spare)
 attach_large
 used=$((before - $(spare)))
 say "$used bytes, of which $LARGE are the ring's and $MAPS the maps'"
-if [ $used -lt $((LARGE / 4 * 3)) ] || [ $used -gt $((LARGE + MAPS + (8 << 20))) ]; then fail "$used bytes"; fi
+if [ $used -lt $LARGE ] || [ $used -gt $((LARGE + MAPS + (8 << 20))) ]; then fail "$used bytes"; fi
 "$LOG" detach "$BIG"
 
 say "another medium"
