@@ -32,10 +32,15 @@ struct tmk_follow {
 	uint64_t filling;  /* ms: when the open chunk got its first record; 0: it has none */
 	uint64_t resets;   /* of the stream, as last seen */
 	bool synced;
-	uint64_t gap, behind;	      /* of the round that synced it */
-	bool consistent;	      /* the disks at `position` */
-	struct tmk_overwrites *ahead; /* coalescing; NULL: not wanted */
-	uint64_t looked;	      /* it knows the records before that */
+	uint64_t gap, behind; /* of the round that synced it */
+	bool consistent;      /* the disks at `position` */
+	struct moment {
+		uint64_t position, ms; /* all that was written before is in the log before */
+	} looked, awaited;	       /* at the last look; acked next */
+	bool passed;		       /* what is awaited is on the stream: its position is that of a state */
+	uint64_t latest;	       /* ms, of the last one that was acked; 0: none */
+	struct tmk_overwrites *ahead;  /* coalescing; NULL: not wanted */
+	uint64_t scanned;	       /* it knows the records before that */
 	uint64_t omitted; /* before that nothing is consistent: something was left out that is overwritten up to there */
 	uint64_t saved;	  /* bytes left out */
 };
@@ -89,19 +94,40 @@ static void rewind_(struct tmk_follow *f)
 {
 	f->position = f->sealed = f->log.tail;
 	f->filling = 0;
-	f->looked = 0;
+	f->scanned = 0;
 	f->limit = UINT64_MAX;
 	f->synced = f->consistent = false;
 	tmk_packer_reset(f->packer);
 	tmk_stream_carries(f->stream, f->on ? f->sealed : 0);
 }
 
+/* While it streams, all that is acked is a state, with what overwrote what was left out of it; and all that is in the log is as
+ * old as the look that saw it there. */
+static void look_back(struct tmk_follow *f)
+{
+	if (!tmk_follow_streaming(f) || f->position < f->awaited.position)
+		return;
+	if (!f->passed && f->omitted > f->awaited.position)
+		f->awaited.position = f->omitted;
+	f->passed = true;
+	if (f->log.tail < f->awaited.position)
+		return;
+	f->latest = f->awaited.ms;
+	f->awaited = f->looked;
+	f->passed = false;
+}
+
 int tmk_follow_look(struct tmk_follow *f, struct tmk_error *err)
 {
 	struct tmk_tracker *t = tmk_marks_lock(f->source->marks);
+	uint64_t now = tmk_now_ms(); /* before what is asked then */
 	int rc = tmk_tracker_log(t, f->source->slots[0], &f->log, err);
 
 	tmk_marks_unlock(f->source->marks);
+	if (!rc) {
+		f->looked = (struct moment){f->log.head, now};
+		look_back(f);
+	}
 	if (!rc && f->ring && f->log.on != f->on) { /* switched, by a command whose answer was lost, too */
 		f->on = f->log.on;
 		rewind_(f);
@@ -186,9 +212,9 @@ bool tmk_follow_streaming(const struct tmk_follow *f)
 	return f->on && f->synced && f->gap == f->log.gap;
 }
 
-bool tmk_follow_idle(const struct tmk_follow *f)
+uint64_t tmk_follow_latest(const struct tmk_follow *f)
 {
-	return tmk_follow_streaming(f) && f->log.tail == f->log.head;
+	return tmk_follow_streaming(f) ? f->latest : 0;
 }
 
 void tmk_follow_hold(struct tmk_follow *f, uint64_t position)
@@ -206,6 +232,8 @@ void tmk_follow_synced(struct tmk_follow *f, uint64_t gap, uint64_t behind)
 	f->synced = f->on;
 	f->gap = gap;
 	f->behind = behind;
+	f->passed = false;
+	f->awaited = f->looked; /* which was not before `behind` */
 }
 
 void tmk_follow_unsynced(struct tmk_follow *f)
@@ -305,11 +333,11 @@ static void look_ahead(struct tmk_follow *f)
 	struct tmk_error err;
 	int disk;
 
-	if (!f->ahead || f->position < f->looked)
+	if (!f->ahead || f->position < f->scanned)
 		return;
 	tmk_overwrites_clear(f->ahead);
-	for (f->looked = f->position; f->looked - f->position < f->log.size; f->looked += r->length) {
-		r = record_at(f, f->looked);
+	for (f->scanned = f->position; f->scanned - f->position < f->log.size; f->scanned += r->length) {
+		r = record_at(f, f->scanned);
 		if (!r || check(f, r, &disk, &err) || r->type == TIDEMARK_MARK)
 			break;
 		if ((r->type == TIDEMARK_DATA || r->type == TIDEMARK_ZERO) &&

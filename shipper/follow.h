@@ -43,8 +43,8 @@ bool tmk_follow_has_log(const struct tmk_follow *f);
 bool tmk_follow_on(const struct tmk_follow *f);
 const struct tmk_log *tmk_follow_log(const struct tmk_follow *f);
 bool tmk_follow_streaming(const struct tmk_follow *f);
-/* Streaming, and all there is has been acked. */
-bool tmk_follow_idle(const struct tmk_follow *f);
+/* The target has the disks as they were at that time, or later (ms, monotonic), in a consistent state. 0: it does not stream. */
+uint64_t tmk_follow_latest(const struct tmk_follow *f);
 
 /* Off: what is in the ring is in the map then. Off only from rest. */
 int tmk_follow_switch(struct tmk_follow *f, bool on, struct tmk_error *err);

@@ -300,7 +300,6 @@ static void fill(struct tmk_packer *p, const struct tmk_chain *chain, struct tmk
 	packed->hashes = p->hashes;
 	packed->log_through = chain->log_through;
 	packed->consistent = packed->marked || p->consistent;
-	packed->sealed_ms = tmk_now_ms();
 	packed->covered_count = p->covered_count;
 	memcpy(packed->covered, p->covered, p->covered_count * sizeof(*p->covered));
 	/* a mark follows the proof that the disks are a consistent state there (I7), and so does what streams; other chunks are

@@ -25,7 +25,6 @@ struct tmk_packed { /* a sealed chunk; allocated whole, freed by tmk_packed_free
 	uint32_t hashes;	     /* HASH records in it: its blocks are released when these were compared */
 	uint64_t log_through;	     /* the log up to there is in it and those before it; 0: no log */
 	bool consistent;	     /* its end is a consistent state */
-	uint64_t sealed_ms;	     /* monotonic */
 	bool marked;		     /* ends in a mark */
 	uint8_t mark_id[16];
 	uint32_t covered_count;

@@ -67,13 +67,6 @@ static uint64_t log_bytes(const struct tmk_follow *f)
 	return tmk_follow_on(f) ? tmk_follow_log(f)->head - tmk_follow_log(f)->tail : 0;
 }
 
-static uint64_t latest(const struct tmk_work *w, uint64_t now)
-{
-	if (!tmk_follow_streaming(w->follow))
-		return 0;
-	return tmk_follow_idle(w->follow) ? now : tmk_stream_state(w->stream)->latest_ms;
-}
-
 static void snapshot_stream(struct tmk_protection *p, uint64_t now)
 {
 	struct tmk_protection_status *st = &p->status;
@@ -84,7 +77,7 @@ static void snapshot_stream(struct tmk_protection *p, uint64_t now)
 	st->round_done = tmk_round_done(w->round);
 	st->dirty_bytes = w->dirty;
 	st->lag_bytes = w->dirty + w->taken + log_bytes(w->follow);
-	st->latest_ms = st->state == TMK_STATE_STREAMING && !w->fault[0] ? latest(w, now) : 0;
+	st->latest_ms = st->state == TMK_STATE_STREAMING && !w->fault[0] ? tmk_follow_latest(w->follow) : 0;
 	st->sent_disk_bytes = s->acked_disk_bytes + s->queued_disk_bytes;
 	st->sent_wire_bytes = s->sent_wire_bytes;
 	st->coalesced_bytes = tmk_follow_saved(w->follow);

@@ -240,8 +240,6 @@ static int take_ack(struct tmk_stream *s, uint64_t number, struct tmk_error *err
 		s->acked.number = p->number;
 		memcpy(s->acked.hash, p->hash, sizeof(s->acked.hash));
 		s->state.acked_disk_bytes += p->disk_bytes;
-		if (p->consistent)
-			s->state.latest_ms = p->sealed_ms;
 		if (p->marked)
 			memcpy(s->marked, p->mark_id, sizeof(s->marked));
 		rc = set_cookie(s, err);

@@ -32,7 +32,6 @@ struct tmk_stream_state {
 	uint64_t queued_disk_bytes;
 	uint64_t sent_wire_bytes;
 	uint64_t acked_disk_bytes; /* since the start */
-	uint64_t latest_ms;	   /* monotonic: when the last acked chunk whose end is a consistent state was sealed; 0: none */
 	uint64_t resets;	   /* how often the window was dropped: a round that began before is void */
 	uint64_t forgotten;	   /* how often results of hashes were given up: a round with hashes is void */
 	bool holds;		   /* the replica may hold what is in doubt: hash first */

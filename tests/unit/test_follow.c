@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "follow.h"
 #include "suite.h"
 #include "tidemark_uapi.h"
@@ -443,6 +444,134 @@ START_TEST(room_of_nothing)
 }
 END_TEST
 
+/* ---- how old what the target has is ---- */
+
+static void look(void)
+{
+	ck_assert_int_eq(tmk_follow_look(follow, &err), 0);
+}
+
+static void stream_it(void)
+{
+	look();
+	tmk_follow_synced(follow, the_log.gap, the_log.head);
+}
+
+/* Nothing is written: as new as the look before the last one. */
+START_TEST(latest_of_nothing)
+{
+	look();
+	ck_assert_uint_eq(tmk_follow_latest(follow), 0); /* after a start, before it streams */
+	stream_it();
+	ck_assert_uint_eq(tmk_follow_latest(follow), 0);
+	clock_ms += 40;
+	look();
+	clock_ms += 1000000;
+	look();
+	clock_ms += 40;
+	look();
+	ck_assert_uint_eq(tmk_follow_latest(follow), clock_ms - 40);
+}
+END_TEST
+
+/* However late its chunk is made, sent or acked: it counts when it was written. */
+START_TEST(latest_of_a_backlog)
+{
+	uint64_t written;
+
+	stream_it();
+	look();
+	put(TIDEMARK_DATA, 0, 8, 1);
+	look();
+	written = clock_ms;
+	look();
+	clock_ms += 60000; /* the window is full */
+	put(TIDEMARK_DATA, 8, 8, 2);
+	flush();
+	ck_assert_uint_eq(count, 1);
+	clock_ms += 5000;
+	look();
+	ck_assert_uint_eq(tmk_follow_latest(follow), written);
+	the_log.tail = the_log.head - 64 - 8 * 512; /* the first one */
+	look();
+	ck_assert_uint_eq(tmk_follow_latest(follow), written);
+	clock_ms += 7;
+	look();
+	ck_assert_uint_eq(tmk_follow_latest(follow), written);
+	the_log.tail = the_log.head;
+	look();
+	ck_assert_uint_eq(tmk_follow_latest(follow), clock_ms - 7);
+}
+END_TEST
+
+/* What was left out is there when what overwrote it is. */
+START_TEST(latest_of_what_is_coalesced)
+{
+	uint64_t written, first, over;
+
+	ck_assert_int_eq(tmk_follow_coalesce(follow), 0);
+	stream_it();
+	look();
+	clock_ms += 10;
+	put(TIDEMARK_DATA, 0, 8, 1);
+	put(TIDEMARK_DATA, 1000, 8, 1);
+	first = the_log.head;
+	look();
+	written = clock_ms;
+	look();
+	clock_ms += 1000;
+	put(TIDEMARK_DATA, 0, 8, 2);
+	flush();
+	over = the_log.head;
+	clock_ms += 1000;
+	the_log.tail = first;
+	look();
+	ck_assert_uint_lt(tmk_follow_latest(follow), written);
+	put(TIDEMARK_DATA, 0, 8, 3);
+	put(TIDEMARK_DATA, 0, 8, 4); /* what is left out further on does not matter */
+	flush();
+	the_log.tail = over;
+	look();
+	ck_assert_uint_eq(tmk_follow_latest(follow), written);
+}
+END_TEST
+
+/* A gap: what is acked meanwhile is no state; after the next round's end it counts again, from its last look on. */
+START_TEST(latest_behind_a_gap)
+{
+	uint64_t before;
+
+	stream_it();
+	look();
+	before = clock_ms;
+	the_log.gap++;
+	put(TIDEMARK_DATA, 0, 8, 1);
+	clock_ms += 1000;
+	look();
+	ck_assert_uint_eq(tmk_follow_latest(follow), 0);
+	the_log.tail = the_log.head;
+	clock_ms += 1000;
+	look();
+	look();
+	tmk_follow_unsynced(follow);
+	look();
+	put(TIDEMARK_DATA, 0, 8, 1);
+	flush();
+	clock_ms += 1000;
+	stream_it();
+	ck_assert_uint_eq(tmk_follow_latest(follow), before);
+	the_log.tail = the_log.head - 64;
+	look();
+	ck_assert_uint_eq(tmk_follow_latest(follow), before);
+	the_log.tail = the_log.head;
+	look();
+	ck_assert_uint_eq(tmk_follow_latest(follow), clock_ms);
+	the_log.on = false;
+	look();
+	ck_assert_uint_eq(tmk_follow_latest(follow), 0);
+}
+END_TEST
+
 /* ---- histories ---- */
 
 #define SECTORS 64
@@ -742,6 +871,10 @@ int main(void)
 	tcase_add_test(t, a_dropped_window);
 	tcase_add_test(t, a_full_window);
 	tcase_add_test(t, room_of_nothing);
+	tcase_add_test(t, latest_of_nothing);
+	tcase_add_test(t, latest_of_a_backlog);
+	tcase_add_test(t, latest_behind_a_gap);
+	tcase_add_test(t, latest_of_what_is_coalesced);
 	tcase_add_loop_test(t, histories, 0, 80);
 	tcase_add_test(t, coalesced);
 	tcase_add_test(t, not_coalesced);
