@@ -16,7 +16,8 @@ class Chunk:
         self.own = False      # a mark of the module's own
 
     def extents(self):
-        return [(begin, begin + len(content)) for kind, begin, content in self.items if kind != MARK]
+        """Of what it changes."""
+        return [(begin, begin + len(content)) for kind, begin, content in self.items if kind in (LOG, READ)]
 
 
 class Round:
@@ -38,7 +39,7 @@ class Shipper(Part):
         self.acks = []
         self.coalesce = run.drawn("coalesce", (False, True))
         self.switching = run.drawn("switching", (0, 0, .02, .1))
-        self.marking = run.rng.choice((.02, .1, .3))
+        self.marking = run.drawn("marking", (.02, .1, .3))
         self.verifying = run.drawn("verifying", (0, 0, .02))
         self.closing = run.drawn("closing", (.05, .15, .15))
         self.eager = run.drawn("eager", (.3, .6, .9))
@@ -104,7 +105,7 @@ class Shipper(Part):
         if not record or (not record.published and self.rule("only what is published is read")):
             return
         end = record.position + record.length
-        if self.round and record.position >= self.round.take.position and self.rule("reads before all behind F"):
+        if self.held(record.position):
             return
         if self.rule("one order over all disks"):
             self.position = end
@@ -128,6 +129,9 @@ class Shipper(Part):
         if not self.rule("one order over all disks"):
             return False
         return end > self.omitted or not self.rule("a coalesced chunk is no prefix")
+
+    def held(self, position):
+        return self.round and position >= self.round.take.position and self.rule("reads before all behind F")
 
     took = frozenset()
 

@@ -51,7 +51,7 @@ class Source:
         self.requests = []
         self.bios = {}
         self.cover = [[] for _ in range(ALL)]
-        self.tracker = Tracker(run)
+        self.tracker = run.TRACKER(run)
         self.shipper = None
 
     def legal(self):

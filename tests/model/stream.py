@@ -34,7 +34,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from source import ALL, BLOCK, DISKS, SECTORS, Bio, Off, Request, Source, disk_of
+from source import ALL, BLOCK, DISKS, SECTORS, Bio, Off, Request, Source, Tracker, disk_of
 from runs import Interleaving, Trace, arguments, count, verdict
 from shipper import Shipper
 
@@ -190,6 +190,7 @@ class Target:
 
 
 class Run(Interleaving):
+    TRACKER, SHIPPER, TARGET, WEATHERS = Tracker, Shipper, Target, WEATHERS
     EVENTS = dict(submit=8, merge=2, issue=10, copied=12, land=10, complete=8, take_back=2, end_queued=.3, steal=.5, strange=.3,
                   late=3, ship=90, receive=30, sync=12, hear=30, lose=.7, connect=10, kill=.5, apply=12, commit=3, crash=.5,
                   attach=.3, snapshot=.3, revert=.3)
@@ -200,7 +201,7 @@ class Run(Interleaving):
 
     def __init__(self, seed, without, weather=STORM, trace=None):
         self.rng = random.Random(seed)
-        self.weather = WEATHERS[weather]
+        self.weather = self.WEATHERS[weather]
         self.without, self.trace = without, trace
         self.seen, self.uid, self.clock = set(), 0, 0
         self.kills = self.drawn("kills", (0, .03, .2))
@@ -212,8 +213,8 @@ class Run(Interleaving):
         self.session, self.wire, self.back = False, [], []
         self.source = None
         self.source = Source(self)
-        self.source.shipper = Shipper(self, self.source.tracker)
-        self.target = Target(self)
+        self.source.shipper = self.SHIPPER(self, self.source.tracker)
+        self.target = self.TARGET(self)
         self.snap = None
         self.calm = False
 
@@ -439,7 +440,7 @@ class Run(Interleaving):
         self.cut()
         old = self.source.shipper
         self.finish(old)
-        self.source.shipper = Shipper(self, self.source.tracker)
+        self.source.shipper = self.SHIPPER(self, self.source.tracker)
         if old.command:
             self.source.shipper.command = old.command
 
