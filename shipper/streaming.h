@@ -10,7 +10,7 @@
 
 /* First in a turn: how the log stands, on or off, and on with it. */
 int tmk_streaming_step(struct tmk_protection *p, bool resting, struct tmk_error *err);
-/* A round begins. */
+/* A round has come to its end. */
 void tmk_streaming_round(struct tmk_work *w);
 /* A verify compares blocks that nobody marked, and what is only in the log is marked by nobody. So from before its batch begins
  * until it has ended all that is logged is marked, too; and the batch begins when the stream has everything from before that.

@@ -251,7 +251,7 @@ static bool round_due(struct tmk_protection *p)
 	struct tmk_work *w = &p->work;
 	enum tmk_point_stage stage = tmk_point_stage(w->point);
 	uint64_t now = tmk_now_ms(), bad = tmk_source_bad_bytes(&w->source, true);
-	uint64_t due = w->round_at + (tmk_point_hurried(w->point) ? BUSY_MS : ROUND_MS);
+	uint64_t due = w->round_at + (tmk_point_hurried(w->point) && !tmk_follow_on(w->follow) ? BUSY_MS : ROUND_MS);
 
 	if (!resting(w) || stage == TMK_POINT_SHIPPING || !tmk_stream_state(w->stream)->connected)
 		return false;
@@ -271,15 +271,20 @@ static bool round_due(struct tmk_protection *p)
 static int read_rounds(struct tmk_protection *p, struct tmk_error *err)
 {
 	struct tmk_work *w = &p->work;
+	bool ending;
 	int rc = 0;
 
 	if (round_due(p)) {
-		tmk_streaming_round(w);
 		w->round_at = tmk_now_ms();
 		w->bad_at = w->round_at + BAD_MS;
 		rc = tmk_round_begin(w->round, err);
 	}
-	return rc ? rc : tmk_round_step(w->round, err);
+	ending = tmk_round_state(w->round) == TMK_ROUND_DRAINING;
+	if (!rc)
+		rc = tmk_round_step(w->round, err);
+	if (!rc && ending && tmk_round_state(w->round) == TMK_ROUND_IDLE)
+		tmk_streaming_round(w);
+	return rc;
 }
 
 static void wish_now(struct tmk_protection *p)
