@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* See report.h. The daemons come last: one that hangs must not keep from us what there is without it. */
+/* See report.h. What may hang comes last: the module's state, for which it takes its lock, and the daemons, for which there is a
+ * limit. */
 #include "report.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include "show.h"
 #include "util.h"
 
+#define STATUS_SECONDS 10
 #define LINE_MOST 8192 /* a record of the kernel's log is no longer */
 
 static const char *const files[] = {
@@ -28,37 +31,41 @@ static const char *const files[] = {
 	"/sys/module/tidemark/version",
 	"/sys/module/tidemark/srcversion",
 	"/sys/module/tidemark/refcnt",
-	"/sys/kernel/debug/tidemark/*",
 	"/proc/diskstats",
 	"/etc/tidemark/*.conf",
+	"/sys/kernel/debug/tidemark/requests",
 };
 
+/* What is there so far is not lost with what comes now. */
 static void head(FILE *out, const char *what)
 {
+	fflush(out);
 	fprintf(out, "\n== %s\n", what);
 }
 
-/* Of text that others wrote: what a terminal would obey is not printed. */
+/* Of text that others wrote: what a terminal would obey is not printed, nor what is not ASCII. */
 static void print(FILE *out, const char *text, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
 		unsigned char c = (unsigned char)text[i];
 
-		fputc(c == '\n' || c == '\t' || (c >= 0x20 && c != 0x7f) ? c : '?', out);
+		fputc(c == '\n' || c == '\t' || (c >= 0x20 && c < 0x7f) ? c : '?', out);
 	}
 }
 
 static void print_file(FILE *out, const char *path, const char *name)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error = errno;
 	char text[4096];
-	ssize_t length;
+	ssize_t length = -1;
 
 	head(out, name);
 	while (fd >= 0 && (length = read(fd, text, sizeof(text))) > 0)
 		print(out, text, (size_t)length);
-	if (fd < 0 || length < 0)
-		fprintf(out, "cannot be read: %s\n", strerror(errno));
+	if (fd >= 0)
+		error = errno;
+	if (length < 0)
+		fprintf(out, "cannot be read: %s\n", strerror(error));
 	if (fd >= 0)
 		close(fd);
 }
@@ -128,6 +135,24 @@ static void print_status(FILE *out, enum tmk_side side, const char *socket)
 	json_decref(result);
 }
 
+/* In a process of its own, which ends at the limit. */
+static void try_status(FILE *out, enum tmk_side side, const char *socket)
+{
+	int state;
+	pid_t pid;
+
+	fflush(out);
+	pid = fork();
+	if (!pid) {
+		alarm(STATUS_SECONDS);
+		print_status(out, side, socket);
+		fflush(out);
+		_exit(0);
+	}
+	if (pid > 0 && waitpid(pid, &state, 0) == pid && !WIFEXITED(state))
+		fprintf(out, "no status: no answer within %d seconds\n", STATUS_SECONDS);
+}
+
 int tmk_report(FILE *out, const char *root, const char *socket)
 {
 	time_t now = time(NULL);
@@ -143,9 +168,9 @@ int tmk_report(FILE *out, const char *root, const char *socket)
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		print_files(out, root, files[i]);
 	print_kernel_log(out, root);
-	fflush(out);
-	print_status(out, TMK_SOURCE, socket);
+	try_status(out, TMK_SOURCE, socket);
 	if (!socket)
-		print_status(out, TMK_TARGET, NULL);
+		try_status(out, TMK_TARGET, NULL);
+	print_files(out, root, "/sys/kernel/debug/tidemark/state");
 	return fflush(out) || ferror(out) ? 1 : 0;
 }

@@ -81,11 +81,16 @@ static int state_show(struct seq_file *file, void *unused)
 
 	if (!room)
 		return -ENOMEM;
-	mutex_lock(&tmk_core_lock);
+	if (mutex_lock_killable(&tmk_core_lock)) {
+		kfree(room);
+		return -EINTR;
+	}
 	seq_printf(file, "tidemark %s hibernated %d\n", THIS_MODULE->version, tmk_disk_asleep);
 	list_for_each_entry(p, &tmk_protections, all)
 		show_protection(file, p);
 	for (i = 0; i < TIDEMARK_DISKS; i++) {
+		if (seq_has_overflowed(file)) /* it comes again, with more room: to count the maps of all would take long */
+			break;
 		if (!tmk_disks[i])
 			continue;
 		show_disk(file, tmk_disks[i]);

@@ -92,8 +92,8 @@ alone() {
 	local lock
 	mkdir -p "$cache"
 	exec {lock}>"$cache/lock"
-	flock "$lock"
-	"$@"
+	flock -n "$lock" || { say "waiting for another process that fills $cache" >&2 && flock "$lock"; }
+	"$@" || return
 	exec {lock}>&-
 }
 

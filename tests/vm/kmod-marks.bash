@@ -26,14 +26,16 @@ marks_begin() { # NAME
 	cp -a --sparse=always "$home/sidecar" "$home"/disk-*.raw "$W/base/"
 }
 marks_make() { # NAME COUNT FILE...: the files' names are those of what they count
-	local name=$1 count=$2 n file
+	local name=$1 count=$2 n file frozen=0
 	shift 2
 	for ((n = 1; n <= count; n++)); do
 		sleep "0.$((RANDOM % 10))"
 		for file; do MARKS_DONE[$n-${file##*/}]=$(marks_last "$file"); done
 		source_ mark "$name" --label "mark-$n" --wait >/dev/null || fail "mark $n: no point: $(e2e_status "$name" .reason)"
 		for file; do MARKS_BEGUN[$n-${file##*/}]=$(marks_last "$file"); done
+		[ "$(e2e_status "$name" .point.frozen_ms)" = 0 ] || frozen=$((frozen + 1))
 	done
+	[ $((frozen * 10)) -le "$count" ] || fail "$frozen of $count marks did not come from the log"
 }
 # marks_replay NAME COUNT LOOK: LOOK N, for each mark, with its disks in $W/disk-0.raw and so on. The target's own replica must be
 # the last of them.
