@@ -5,10 +5,13 @@
  * under way is finished, everything is made durable, exit 0. Prints what it did as one line of JSON.
  *
  *   writer PATH --length N [--offset 0] [--block 4096] [--seed 1] [--count N | --seconds N] [--mode pwrite|direct|mmap|uring]
- *          [--pause MS] [--discard] [--zero]
+ *          [--pause MS] [--discard] [--zero] [--nowait] [--buffered]
  *
  * A file that is missing or too short is made and made longer. Every eighth operation is a discard (--discard), a write of zeroes
  * (--zero), or one by turns. Without count and seconds it runs until it is told to stop. Numbers take K, M and G.
+ *
+ * Of uring: --nowait: RWF_NOWAIT; what the kernel does not take at once (EAGAIN) is not written, and counted. --buffered: through
+ * the page cache.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,11 +40,11 @@ struct writer {
 	const char *path;
 	uint64_t offset, length, block, seed, count, seconds, pause_ms;
 	enum mode mode;
-	bool discard, zero;
+	bool discard, zero, nowait, buffered;
 
 	int fd;
 	bool device;
-	uint64_t random, done, written, discards, zeroes;
+	uint64_t random, done, written, again, discards, zeroes;
 	uint8_t *buffer; /* QUEUE blocks */
 	uint8_t *map;
 	struct io_uring ring;
@@ -113,9 +116,10 @@ static enum mode parse_mode(const char *text)
 static void parse(struct writer *w, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"offset", 1, NULL, 'o'},  {"length", 1, NULL, 'l'},  {"block", 1, NULL, 'b'}, {"seed", 1, NULL, 's'},
-		{"count", 1, NULL, 'c'},   {"seconds", 1, NULL, 't'}, {"mode", 1, NULL, 'm'},  {"pause", 1, NULL, 'p'},
-		{"discard", 0, NULL, 'd'}, {"zero", 0, NULL, 'z'},    {NULL, 0, NULL, 0},
+		{"offset", 1, NULL, 'o'},  {"length", 1, NULL, 'l'},  {"block", 1, NULL, 'b'},	{"seed", 1, NULL, 's'},
+		{"count", 1, NULL, 'c'},   {"seconds", 1, NULL, 't'}, {"mode", 1, NULL, 'm'},	{"pause", 1, NULL, 'p'},
+		{"discard", 0, NULL, 'd'}, {"zero", 0, NULL, 'z'},    {"nowait", 0, NULL, 'n'}, {"buffered", 0, NULL, 'u'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -152,12 +156,20 @@ static void parse(struct writer *w, int argc, char **argv)
 		case 'z':
 			w->zero = true;
 			break;
+		case 'n':
+			w->nowait = true;
+			break;
+		case 'u':
+			w->buffered = true;
+			break;
 		default:
 			usage("unknown option");
 		}
 	if (optind != argc - 1)
 		usage("one path is needed");
 	w->path = argv[optind];
+	if (w->mode != URING && (w->nowait || w->buffered))
+		usage("--nowait and --buffered are of the mode uring");
 	if (!w->block || w->block % 8 || w->block > 64 << 20 || w->length < w->block)
 		usage("the block must be a multiple of 8, at most 64M, and fit into the length");
 }
@@ -174,7 +186,7 @@ static void check_size(const struct writer *w, const struct stat *st)
 
 static void set_up(struct writer *w)
 {
-	bool direct = w->mode == DIRECT || w->mode == URING;
+	bool direct = w->mode == DIRECT || (w->mode == URING && !w->buffered);
 	int create = strncmp(w->path, "/dev/", 5) || !strncmp(w->path, "/dev/shm/", 9) ? O_CREAT : 0;
 	struct stat st;
 
@@ -230,15 +242,45 @@ static void write_all(struct writer *w, uint64_t at, const uint8_t *data)
 	}
 }
 
+static void submit_write(struct writer *w, unsigned n, uint64_t at)
+{
+	uint8_t *data = w->buffer + n * w->block;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&w->ring);
+
+	fill(w, data);
+	io_uring_prep_write(sqe, w->fd, data, (unsigned)w->block, w->offset + at);
+	sqe->rw_flags = w->nowait ? RWF_NOWAIT : 0;
+}
+
+static void reap_write(struct writer *w)
+{
+	struct io_uring_cqe *cqe;
+	int r;
+
+	while ((r = io_uring_wait_cqe(&w->ring, &cqe)) == -EINTR)
+		;
+	if (r < 0)
+		errno = -r, die("io_uring");
+	if (w->nowait && cqe->res == -EAGAIN)
+		w->again++;
+	else if (cqe->res == (int)w->block)
+		w->written += w->block;
+	else
+		errno = cqe->res < 0 ? -cqe->res : EIO, die("io_uring write");
+	io_uring_cqe_seen(&w->ring, cqe);
+}
+
 /* QUEUE writes under way at once, of different blocks: overlapping ones have no order. */
 static void write_many(struct writer *w)
 {
 	uint64_t at[QUEUE], want = w->length / w->block < QUEUE ? w->length / w->block : QUEUE;
-	struct io_uring_cqe *cqe;
 	unsigned n = 0;
 
 	if (w->count && w->count - w->done < want)
 		want = w->count - w->done;
+	/* A file's times would have to be updated, and for that a write waits: within the same tick they need not be. */
+	if (w->nowait && w->buffered && futimens(w->fd, NULL))
+		die("cannot set the file's times");
 	while (n < want) {
 		bool taken = false;
 
@@ -247,25 +289,15 @@ static void write_many(struct writer *w)
 			taken |= at[i] == at[n];
 		if (taken)
 			continue;
-		fill(w, w->buffer + n * w->block);
-		io_uring_prep_write(io_uring_get_sqe(&w->ring), w->fd, w->buffer + n * w->block, (unsigned)w->block,
-				    w->offset + at[n]);
+		submit_write(w, n, at[n]);
 		n++;
 	}
 	for (int r; (r = io_uring_submit(&w->ring)) < 0;)
 		if (r != -EINTR && r != -EAGAIN)
 			errno = -r, die("submit");
-	for (unsigned i = 0; i < n; i++) {
-		int r;
-
-		while ((r = io_uring_wait_cqe(&w->ring, &cqe)) == -EINTR)
-			;
-		if (r < 0 || cqe->res != (int)w->block)
-			errno = r < 0 ? -r : cqe->res < 0 ? -cqe->res : EIO, die("io_uring write");
-		io_uring_cqe_seen(&w->ring, cqe);
-	}
+	for (unsigned i = 0; i < n; i++)
+		reap_write(w);
 	w->done += n;
-	w->written += n * w->block;
 }
 
 static void write_one(struct writer *w)
@@ -346,9 +378,10 @@ int main(int argc, char **argv)
 	parse(&w, argc, argv);
 	set_up(&w);
 	run(&w);
-	printf("{\"mode\": \"%s\", \"operations\": %llu, \"bytes\": %llu, \"discards\": %llu, \"zeroes\": %llu}\n",
-	       mode_names[w.mode], (unsigned long long)w.done, (unsigned long long)w.written, (unsigned long long)w.discards,
-	       (unsigned long long)w.zeroes);
+	printf("{\"mode\": \"%s\", \"operations\": %llu, \"bytes\": %llu, \"again\": %llu, \"discards\": %llu, \"zeroes\": "
+	       "%llu}\n",
+	       mode_names[w.mode], (unsigned long long)w.done, (unsigned long long)w.written, (unsigned long long)w.again,
+	       (unsigned long long)w.discards, (unsigned long long)w.zeroes);
 	if (w.mode == URING)
 		io_uring_queue_exit(&w.ring);
 	if (w.map)
