@@ -23,6 +23,7 @@ cleanup() {
 	dmsetup resume other 2>/dev/null || true
 	[ -z "$WRITER" ] || wait "$WRITER" || true
 	umount "$W/mnt" 2>/dev/null || true
+	track detach "${SLOT-}" 2>/dev/null || true
 	track remove || true
 	for n in {0..7}; do "$LOG" detach "$n" 2>/dev/null || true; done
 	kmod_unload || rc=1
@@ -102,19 +103,23 @@ zeroes() {
 	blkdiscard -z -o $((64 << 20)) -l $((8 << 20)) "$DISK"
 	fallocate --zero-range -o $((100 << 20)) -l $((1 << 20)) "$DISK"
 }
-files() { # on a filesystem that discards what it frees
+files() {
 	local i
-	mount -o discard "$DISK" "$W/mnt"
+	mount "$DISK" "$W/mnt"
 	fio --name=files --directory="$W/mnt" --nrfiles=20 --filesize=128k --rw=randwrite --bs=4k --fsync=32 --output=/dev/null
-	rm -f "$W"/mnt/files.0.1*
 	mkdir "$W/mnt/many"
 	for i in {1..50}; do echo "$i" >"$W/mnt/many/$i"; done
 	for i in {1..20}; do head -c 300K /dev/urandom >"$W/mnt/$i"; done
-	sync -f "$W/mnt"
-	for i in {1..20..2}; do fallocate --punch-hole -o 8192 -l 262144 "$W/mnt/$i"; done
-	rm -f "$W"/mnt/many/*5
 	umount "$W/mnt"
 }
+frees() { # discards of what lies apart, which may become one request
+	local i
+	mount -o discard "$DISK" "$W/mnt"
+	rm -f "$W"/mnt/files.0.1* "$W"/mnt/many/*5
+	for i in {1..20..2}; do fallocate --punch-hole -o 8192 -l 262144 "$W/mnt/$i"; done
+	umount "$W/mnt"
+}
+merged() { awk '{ print $13 }' "/sys/class/block/$(basename "$DISK")/stat"; }
 above() { # TARGET: that device-mapper target above the disk
 	dmsetup create above --table "0 $((100 << 11)) $1 $DISK 2048"
 	random /dev/mapper/above
@@ -131,8 +136,14 @@ all() { # DEVICE
 	both "dm-crypt above" above "crypt aes-xts-plain64 $(printf '%0128d' 7) 0"
 	quietly mkfs.ext4 -qF "$DISK"
 	both "ext4" files
+	both "ext4, freed" frees
 	quietly mkfs.xfs --unsupported -qf "$DISK" # smaller than it likes
 	both "XFS" files
+	MERGED=$(merged)
+	both "XFS, freed" frees
+	MERGED=$(($(merged) - MERGED))
+	[ "$DISK" != "$VM_NVME" ] || [ "$MERGED" -gt 0 ] || fail "no discard was of several ranges"
+	say "discards that were merged: $MERGED"
 	both_end
 }
 
