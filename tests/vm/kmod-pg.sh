@@ -4,7 +4,8 @@
 # two connections commit and a third one makes checkpoints. At each mark: both filesystems are clean once their journals are replayed,
 # PostgreSQL recovers from them, tables and indexes are sound, and each connection's transactions are there that were acknowledged
 # before the mark was asked for, and none that began after it was made. A file that is newer than the log is what PostgreSQL does not
-# survive: the checkpoints, and little memory, have it write them all the time. MARKS: how many.
+# survive: the checkpoints, and little memory, have it write them all the time. MARKS: how many. COALESCE: whether what is overwritten
+# between two marks is left out; the end of PostgreSQL's log is, by each commit. kmod-db is without that.
 # shellcheck source=tests/vm/lib.bash
 . "$(dirname "$0")/lib.bash"
 # shellcheck source=tests/vm/kmod-lib.bash
@@ -13,7 +14,7 @@
 . "$(dirname "$0")/kmod-marks.bash"
 BIN=/usr/lib/postgresql/15/bin
 [ -d /tidemark/postgresql ] || skip "no postgresql-15 (scripts/deps vm)"
-MARKS=${MARKS:-10}
+MARKS=${MARKS:-10} COALESCE=${COALESCE:-yes}
 
 as_postgres() { setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; }
 sql() { stdbuf -oL $BIN/psql -h "$W/socket" -U postgres -qAtX -v ON_ERROR_STOP=1 postgres; }
@@ -106,6 +107,7 @@ look() { # N
 
 kmod_load
 e2e_setup
+echo "coalesce = $COALESCE" >>"$W/shipper.conf"
 e2e_start "$MARKS_KEEP"
 mkdir -m 755 "$W/socket"
 chown postgres "$W/socket"
@@ -132,6 +134,9 @@ done
 E2E_PIDS+=("${CONNECTIONS[@]}")
 e2e_until 60 marks_counting "$W/first" "$W/second" || fail "nothing is committed"
 marks_make pg "$MARKS" "$W/first" "$W/second"
+saved=$(e2e_status pg .coalesced_bytes)
+say "left out of the stream: $saved bytes"
+[ "$COALESCE" = no ] || [ "$saved" -gt 0 ] || fail "nothing was overwritten"
 database_stop
 wait "${CONNECTIONS[@]}" || true
 e2e_umount "$W/log"
