@@ -94,9 +94,16 @@ for n in {0..7}; do "$LOG" detach "$n" 2>/dev/null || true; done
 attach loop "$LOOP"
 
 say "memory: the maps, the ring, and at most 8 MiB"
-spare() {
-	echo 3 >/proc/sys/vm/drop_caches
-	echo $(($(awk '$1 == "MemFree:" { print $2 }' /proc/meminfo) << 10))
+spare() { # once it is the same three times over
+	local free=0 last=0 same=0
+	while [ $same -lt 3 ]; do
+		echo 3 >/proc/sys/vm/drop_caches
+		free=$(awk '$1 == "MemFree:" { print $2 }' /proc/meminfo)
+		if [ $((free - last)) -gt 256 ] || [ $((last - free)) -gt 256 ]; then same=0; else same=$((same + 1)); fi
+		last=$free
+		sleep 0.3
+	done
+	echo $((free << 10))
 }
 LARGE=$((64 << 20)) MAPS=$(($(blockdev --getsize64 "$VM_SCRATCH") >> 14)) # two, a bit for 4 KiB
 attach_large() { read -r _ BIG _ < <("$LOG" attach large disk "$VM_SCRATCH" $LARGE); }
