@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The module builds without a warning (W=1) against Debian's 6.1 and 6.12, without a file left among the sources; and from what
-# make install puts down for dkms, with dkms.conf's own command.
+# make install puts down for dkms, with dkms.conf's own command. Whatever it allocates with is known to the test of that.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
@@ -23,6 +23,15 @@ built() {
 	say "$said"
 }
 
+# asks DIRECTORY: what the module asks the kernel for, and what tests/kfault can make fail.
+asks() {
+	local name
+	for name in $(nm -u "$1/tidemark.ko" | awk '{ print $2 }' | grep -E 'alloc|vmap$|dup|register|init_queue' |
+		grep -vE 'unregister|^remap_|_caches$'); do
+		grep -qF "\"$name\"" tests/kfault/kfault.c || fail "tests/kfault does not know $name"
+	done
+}
+
 version=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' kmod/dkms.conf)
 kdirs=()
 for kver in 6.1 6.12; do
@@ -33,6 +42,7 @@ for kver in 6.1 6.12; do
 	! grep -i warning "$W/said" || fail "$kver: warnings (above)"
 	[ "$(sources)" = "$before" ] || fail "$kver: left among the sources: $(diff <(echo "$before") <(sources))"
 	built "$W"/build/kmod/$kver.* "$kdir"
+	asks "$W"/build/kmod/$kver.*
 done
 [ ${#kdirs[@]} -gt 0 ] || skip "no kernel headers can be had"
 

@@ -2,6 +2,7 @@
 /*
  * The kernel module on the command line, for tests. links: shipper
  *
+ *   kmodlog load FILE                      once: busybox insmod tries again what failed
  *   kmodlog attach PROTECTION NAME DEV RING [BLOCK]   PROTECTION and NAME make the UUIDs: disk N fresh 0|1
  *   kmodlog detach N
  *   kmodlog take PROTECTION                gap G position P sequence S blocks N
@@ -27,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "module.h"
@@ -64,6 +66,17 @@ static const uint8_t *uuid(const char *text)
 	memset(id, 0, sizeof(id));
 	memcpy(id, text, strnlen(text, sizeof(id)));
 	return id;
+}
+
+static void load(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0)) {
+		fprintf(stderr, "kmodlog: cannot load %s: %s\n", path, strerror(errno));
+		exit(1);
+	}
+	close(fd);
 }
 
 static void attach(char **a)
@@ -390,6 +403,10 @@ static const struct {
 
 int main(int argc, char **argv)
 {
+	if (argc == 3 && !strcmp(argv[1], "load")) {
+		load(argv[2]);
+		return 0;
+	}
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(*commands); i++) {
 		if (strcmp(argv[1], commands[i].name) || argc - 2 < commands[i].least)
 			continue;
