@@ -24,7 +24,7 @@ skip() {
 # What must be in the guest's kernel; what these need comes along.
 boot_modules="virtio_pci virtio_blk ext4 crc32c_generic"
 modules="$boot_modules virtio_scsi virtio_console sd_mod sg nvme loop nbd fuse scsi_debug xfs btrfs vfat nls_cp437 nls_ascii nls_iso8859-1
-	nls_utf8 dm_mod dm_flakey dm_delay dm_crypt dm_raid raid1 md_mod bfq kyber_iosched xts ecb zram brd null_blk ublk_drv"
+	nls_utf8 dm_mod dm_flakey dm_delay dm_crypt dm_raid dm_snapshot dm_mirror raid1 md_mod bfq kyber_iosched xts ecb zram brd null_blk ublk_drv"
 
 # Sources for SUITE: where this machine has its own release from, with that suite's name. Security updates only for its own release.
 sources_for() {
