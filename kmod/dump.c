@@ -12,7 +12,7 @@
 #include "core.h"
 #include "internal.h"
 
-#define FLIGHTS_SHOWN 256
+#define FLIGHTS_SHOWN 128
 
 static struct dentry *directory;
 
